@@ -1,0 +1,92 @@
+"""VQA accuracy: ten annotators, left out one at a time."""
+
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from updown_lab.errors import DataInvalid
+from updown_lab.metrics.vqa import _CONTRACTIONS, answer_accuracy, normalise_answer, vqa_accuracy
+
+
+def question(number, answers, answer_type="other", question_type="what"):
+    return SimpleNamespace(
+        question_id=number, answers=tuple(answers), answer_type=answer_type, question_type=question_type
+    )
+
+
+@given(st.lists(st.sampled_from(["red", "blue", "green"]), min_size=2, max_size=10), st.sampled_from(["red", "pink"]))
+def test_accuracy_equals_leaving_out_each_annotator_in_turn(given_answers, answer):
+    turns = [given_answers[:left] + given_answers[left + 1 :] for left in range(len(given_answers))]
+    expected = sum(min(others.count(answer) / 3, 1) for others in turns) / len(turns)
+
+    assert answer_accuracy(answer, given_answers) == pytest.approx(expected, abs=1e-12)
+
+
+def test_unanimous_annotators_switch_normalisation_off():
+    assert answer_accuracy("Yes.", ["yes"] * 10) == 0.0  # a quirk of the official code, kept
+    assert answer_accuracy("Yes.", ["yes"] * 9 + ["no"]) == 1.0
+    assert answer_accuracy(" yes\n", ["yes"] * 10) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("typed", "normal"),
+    [
+        ("a", ""),
+        ("N/A", "n"),  # a blank for the slash, then "a" is an article
+        ("none", "0"),
+        ("T-shirt", "t shirt"),
+        ("red- white", "red white"),  # beside a blank, the mark vanishes
+        ("red-white - blue", "redwhite blue"),  # ... everywhere, also where it stood between letters
+        ("1,000-2", "10002"),  # a thousands comma does that for all marks
+        ("1.5.", "1.5"),
+        ("." * 40, "." * 8),  # only 32 full stops go
+        ("10:30", "10:30"),
+        ("what's", "what's"),
+        ("whats", "what's"),
+        ("hadnt've", "hadn't've"),
+        ("somebody'd", "somebodyd"),
+        ("shes", "shes"),  # not in the official table
+        ("two\tdogs", "2 dogs"),
+    ],
+)
+def test_normalisation_keeps_the_official_quirks(typed, normal):
+    assert normalise_answer(typed) == normal
+
+
+def test_every_contraction_leads_to_a_form_that_stays():
+    assert len(_CONTRACTIONS) == 114  # the official table without its capitals and its identities, which never act
+    assert all(word not in _CONTRACTIONS for word in _CONTRACTIONS.values())
+
+
+def test_scores_are_grouped_and_keep_their_question():
+    records = [
+        question(30, ["yes"] * 10, "yes/no", "is the"),
+        question(10, ["2"] * 2 + ["3"] * 8, "number", "how many"),
+        question(20, ["red"] * 3 + ["blue"] * 7, "other", "what"),
+        question(40, ["a cat"] * 5 + ["dog"] * 5, "other", "what"),
+    ]
+
+    scores = vqa_accuracy({10: "two", 20: "Red", 30: "no", 40: "the cat"}, records)
+
+    assert scores.per_question["question_id"].tolist() == [30, 10, 20, 40]
+    assert scores.per_question["score"].tolist() == pytest.approx([0, 60, 90, 100])
+    assert scores.by_answer_type == pytest.approx({"yes/no": 0, "number": 60, "other": 95})
+    assert scores.by_question_type == pytest.approx({"is the": 0, "how many": 60, "what": 95})
+    assert scores.overall == pytest.approx(62.5)
+
+
+@pytest.mark.parametrize(
+    ("predictions", "records", "message"),
+    [
+        ({}, [question(1, ["a"] * 10)], r"1 questions have no answer \(first: \[1\]"),
+        ({1: "a", 2: "b"}, [question(1, ["a"] * 10)], r"1 answers belong to no question \(first: \[2\]"),
+        ({1: "a"}, [question(1, ["a"]), question(1, ["a"])], "each question once"),
+        ({}, [], "each question once"),
+        ({1: "a"}, [question(1, [])], "no annotator answers"),
+    ],
+)
+def test_questions_and_answers_must_agree(predictions, records, message):
+    with pytest.raises(DataInvalid, match=message):
+        vqa_accuracy(predictions, records)

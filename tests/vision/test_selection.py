@@ -1,0 +1,137 @@
+"""Which proposals become regions: cases by hand, and the authors' rule written the slow way."""
+
+import pytest
+import torch
+from torchvision.ops import box_iou
+
+from updown_lab.config import SelectionConfig
+from updown_lab.vision.selection import detections_for_scoring, select_regions
+
+FAR = torch.tensor([[0.0, 0, 10, 10], [100, 0, 110, 10], [200, 0, 210, 10], [300, 0, 310, 10]])
+
+
+def slow_selection(probabilities, boxes, cfg):
+    """Class by class, box by box, as one would explain it on a blackboard; returns kept rows and their scores."""
+    best = [0.0] * len(probabilities)
+    for name in range(probabilities.shape[1]):
+        mine = boxes if boxes.dim() == 2 else boxes[:, name]
+        overlap = box_iou(mine.double(), mine.double())
+        kept = []
+        for row in probabilities[:, name].argsort(descending=True).tolist():
+            if all(overlap[row, other] <= cfg.nms_threshold for other in kept):
+                kept.append(row)
+                best[row] = max(best[row], probabilities[row, name].item())
+    order = sorted(range(len(best)), key=lambda row: -best[row])
+    confident = sum(score >= cfg.confidence for score in best)
+    return [(row, best[row]) for row in order[: min(max(confident, cfg.minimum), cfg.maximum)]]
+
+
+def test_a_look_alike_of_the_same_class_goes_and_of_another_class_stays():
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 5], [0, 0, 10, 6]])  # IoU with row 0: 0.5 and 0.6
+    probabilities = torch.tensor([[0.9, 0.0], [0.8, 0.0], [0.0, 0.7]])
+
+    chosen = select_regions(probabilities, boxes, SelectionConfig(nms_threshold=0.3, minimum=1))
+
+    assert chosen.rows.tolist() == [0, 2]
+    assert chosen.classes.tolist() == [0, 1]
+    assert chosen.scores.tolist() == pytest.approx([0.9, 0.7])
+
+
+def test_a_region_suppressed_in_its_best_class_counts_with_the_class_where_it_survived():
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 9]])
+    probabilities = torch.tensor([[0.6, 0.1], [0.5, 0.3]])
+
+    chosen = select_regions(probabilities, boxes, SelectionConfig(minimum=1))
+
+    assert chosen.rows.tolist() == [0, 1] and chosen.classes.tolist() == [0, 1]
+    assert chosen.scores.tolist() == pytest.approx([0.6, 0.3])
+
+
+def test_a_region_is_kept_once_even_if_two_classes_want_it():
+    chosen = select_regions(torch.tensor([[0.45, 0.5]]), FAR[:1], SelectionConfig(minimum=1))
+
+    assert chosen.rows.tolist() == [0] and chosen.classes.tolist() == [1]
+
+
+def test_overlap_equal_to_the_threshold_is_kept():
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 5]])  # IoU exactly 0.5
+    probabilities = torch.tensor([[0.9], [0.8]])
+
+    chosen = select_regions(probabilities, boxes, SelectionConfig(nms_threshold=0.5, minimum=1))
+
+    assert chosen.rows.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("minimum", "maximum", "rows"),
+    [(1, 100, [2, 0]), (3, 100, [2, 0, 3]), (10, 100, [2, 0, 3, 1]), (1, 1, [2])],
+    ids=["by confidence", "too few", "fewer than wanted exist", "too many"],
+)
+def test_the_number_of_regions_is_clamped_from_the_best_down(minimum, maximum, rows):
+    probabilities = torch.tensor([[0.5], [0.0], [0.6], [0.001]])
+
+    chosen = select_regions(probabilities, FAR, SelectionConfig(minimum=minimum, maximum=maximum))
+
+    assert chosen.rows.tolist() == rows
+
+
+def test_confidence_equal_to_the_threshold_is_kept():
+    chosen = select_regions(torch.tensor([[0.25], [0.2499]]), FAR[:2], SelectionConfig(confidence=0.25, minimum=1))
+
+    assert chosen.rows.tolist() == [0]
+
+
+def test_rows_that_survive_nowhere_fill_up_to_the_minimum():
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 10], [0, 0, 10, 10]])
+    probabilities = torch.tensor([[0.9, 0.8], [0.2, 0.3], [0.4, 0.1]])  # row 0 wins both classes
+
+    chosen = select_regions(probabilities, boxes, SelectionConfig(minimum=3))
+
+    assert chosen.rows.tolist() == [0, 2, 1]  # then by their own best: 0.4 before 0.3
+    assert chosen.scores.tolist() == pytest.approx([0.9, 0.0, 0.0])
+    assert chosen.classes.tolist() == [0, 0, 1]
+
+
+def test_no_proposal_gives_no_region():
+    assert len(select_regions(torch.zeros(0, 3), torch.zeros(0, 4), SelectionConfig()).rows) == 0
+
+
+@pytest.mark.parametrize("per_class", [False, True])
+@pytest.mark.parametrize("confidence", [0.2, 0.6, 0.95])  # too many, enough, too few are confident
+@pytest.mark.parametrize("seed", range(3))
+def test_the_fast_rule_is_the_authors_rule(seed, confidence, per_class):
+    generator = torch.Generator().manual_seed(seed)
+    corner = torch.rand(40, *([7] if per_class else []), 2, generator=generator) * 60
+    boxes = torch.cat([corner, corner + 5 + torch.rand(corner.shape, generator=generator) * 50], dim=-1)
+    logits = torch.randn(40, 8, generator=generator) * (1 + seed)
+    cfg = SelectionConfig(confidence=confidence, minimum=12, maximum=18)
+
+    chosen = select_regions(logits.softmax(1)[:, 1:], boxes, cfg)
+
+    slow = slow_selection(logits.softmax(1)[:, 1:], boxes, cfg)
+    assert chosen.rows.tolist() == [row for row, score in slow]
+    assert chosen.scores.tolist() == pytest.approx([score for row, score in slow])
+
+
+def test_a_thousand_classes_do_not_blur_the_boxes():
+    # NMS moves class 1599 to pixel 1.6 million, where float32 has steps of 1/8: 3.05 becomes 3.0, IoU 0.305 becomes 0.3.
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 3.05], [900, 900, 1000, 1000]])
+    probabilities = torch.zeros(3, 1600)
+    probabilities[:, 1599] = torch.tensor([0.9, 0.8, 0.7])
+
+    chosen = select_regions(probabilities, boxes, SelectionConfig(nms_threshold=0.302, minimum=1))
+
+    assert chosen.rows.tolist() == [0, 2]
+
+
+def test_scoring_may_use_a_proposal_twice_and_obeys_its_limits():
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 9], [50, 50, 60, 60]])
+    probabilities = torch.tensor([[0.5, 0.4], [0.3, 0.02], [0.2, 0.05]])
+
+    scored = detections_for_scoring(probabilities, boxes)
+    first = detections_for_scoring(probabilities, boxes, maximum=2)
+
+    pairs = list(zip(scored.rows.tolist(), scored.classes.tolist()))
+    assert pairs == [(0, 0), (0, 1), (2, 0), (2, 1)]  # (1, 0) looks like (0, 0); (1, 1) is below 0.05
+    assert scored.boxes.tolist() == boxes[[0, 0, 2, 2]].tolist()
+    assert first.scores.tolist() == pytest.approx([0.5, 0.4])

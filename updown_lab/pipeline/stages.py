@@ -1,0 +1,248 @@
+"""Running a chain of stages: side by side, cached by their settings, safe to kill at any time.
+
+A stage is a function that fills one folder. It runs in a process of its own with a fixed
+number of threads, so its numbers do not depend on what else the machine does. A stage is
+done when its ``stage.json`` carries the right fingerprint; everything else is resumed.
+"""
+
+import importlib
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from updown_lab.config import fingerprint, from_dict, to_dict
+from updown_lab.errors import UpdownError
+from updown_lab.files import read_json, write_json
+
+FORMAT = 1  # raise when a stage's code changes what it writes, so that old folders are made again
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One piece of work.
+
+    Attributes:
+        name:     name of its folder.
+        function: "module:function"; called with a ``Work``.
+        needs:    names of the stages that must be done before.
+        settings: everything that changes the result, as JSON types or dataclasses.
+        argument: what the function is told besides, for instance the kind of features.
+        threads:  threads of its process.
+    """
+
+    name: str
+    function: str
+    needs: tuple[str, ...] = ()
+    settings: tuple = ()
+    argument: str = ""
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The stages of one run and where they live."""
+
+    folder: Path
+    stages: tuple[Stage, ...]
+    config: object = field(repr=False)
+
+    def find(self, name: str) -> Stage:
+        """The stage of that name."""
+        return next(stage for stage in self.stages if stage.name == name)
+
+    def fingerprint(self, stage: Stage) -> str:
+        """Changes with the stage's settings and with those of all it needs."""
+        needs = [self.fingerprint(self.find(name)) for name in stage.needs]
+        return fingerprint(FORMAT, stage.function, stage.argument, needs, *stage.settings)
+
+    def path(self, name: str) -> Path:
+        """The folder of a stage."""
+        return self.folder / "stages" / name
+
+    def is_done(self, stage: Stage) -> bool:
+        """Whether the stage finished with exactly these settings."""
+        return self._marker(stage.name).get("fingerprint") == self.fingerprint(stage)
+
+    def _marker(self, name: str) -> dict:
+        path = self.path(name) / "stage.json"
+        return read_json(path) if path.exists() else {}
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a stage function is given: where to write, where its needs are, and the numbers."""
+
+    folder: Path
+    run: Path
+    config: object
+    argument: str
+
+    def need(self, name: str) -> Path:
+        """Folder of a stage that is done."""
+        return self.run / "stages" / name
+
+
+def run_plan(plan: Plan, workers: int = 2) -> None:
+    """Run all stages that are not done, at most ``workers`` side by side.
+
+    Interrupt it and call it again: finished stages are kept, the others go on from their last checkpoint.
+
+    Args:
+        plan:    the stages.
+        workers: processes at a time.
+
+    Raises:
+        UpdownError: a stage failed; the message shows the end of its log and where the whole log is.
+        KeyboardInterrupt: after all stages have saved their state.
+    """
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    lock = _lock(plan.folder)
+    for stage in plan.stages:
+        _prepare(plan, stage)
+    running: dict[str, _Running] = {}
+    try:
+        while True:
+            waiting = [stage for stage in plan.stages if not plan.is_done(stage) and stage.name not in running]
+            ready = [stage for stage in waiting if all(plan.is_done(plan.find(name)) for name in stage.needs)]
+            for stage in ready[: workers - len(running)]:
+                slot = min(set(range(workers)) - {item.slot for item in running.values()})
+                running[stage.name] = _Running(plan, stage, slot, lock)
+            if not running:
+                break
+            time.sleep(0.1)
+            for name in [name for name, item in running.items() if item.ended()]:
+                running.pop(name)
+    except BaseException:
+        for item in running.values():
+            item.process.send_signal(signal.SIGINT)
+        for item in running.values():
+            item.process.wait()
+        raise
+    finally:
+        os.close(lock)
+
+
+def _lock(folder: Path) -> int:
+    """Hold the run folder; the stages inherit the lock, so a killed run frees it when its last stage has ended."""
+    descriptor = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR)
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such lock; two runs in one folder are then the user's care
+        return descriptor
+    for attempt in range(100):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.set_inheritable(descriptor, True)
+            return descriptor
+        except BlockingIOError:
+            time.sleep(0.1)
+    raise UpdownError(f"another run is working in {folder}; wait for it, or give another folder with --out")
+
+
+def _prepare(plan: Plan, stage: Stage) -> None:
+    """Empty the folder of a stage whose settings have changed; keep what can be resumed."""
+    folder, wanted = plan.path(stage.name), plan.fingerprint(stage)
+    started = folder / "started.json"
+    if folder.exists() and (not started.exists() or read_json(started) != wanted):
+        shutil.rmtree(folder)
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        write_json(started, wanted)
+
+
+class _Running:
+    """A stage at work in its process."""
+
+    def __init__(self, plan: Plan, stage: Stage, slot: int, lock: int):
+        self.plan, self.stage, self.slot, self.began = plan, stage, slot, time.monotonic()
+        self.log = plan.path(stage.name) / "log.txt"
+        order = {"config": to_dict(plan.config), "name": stage.name, "function": stage.function,
+                 "argument": stage.argument, "run": str(plan.folder),
+                 "fingerprint": plan.fingerprint(stage)}  # fmt: skip
+        threads = str(stage.threads)
+        environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "UPDOWN_BAR": str(slot)}
+        watched = sys.stderr.isatty()
+        with open(self.log, "a") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "updown_lab.pipeline.stages", json.dumps(order)],
+                env=environment, stdout=log, stderr=None if watched else log, pass_fds=(lock,),
+                start_new_session=False,
+            )  # fmt: skip
+
+    def ended(self) -> bool:
+        """Whether the process is over; raises if it failed."""
+        code = self.process.poll()
+        if code is None:
+            return False
+        if code in (130, -signal.SIGINT):
+            raise KeyboardInterrupt
+        if code != 0:
+            tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-12:])
+            raise UpdownError(f"stage {self.stage.name!r} failed (exit {code}):\n{tail}\nwhole log: {self.log}")
+        marker = self.plan._marker(self.stage.name)
+        print(f"  {self.stage.name:<28} {marker['seconds']:6.0f} s  {marker['peak_memory_mb']:5.0f} MB", flush=True)
+        return True
+
+
+def _watch_parent() -> None:
+    """End this process when the one that started it is gone (killed, say), so that nobody writes behind our back."""
+    parent = os.getppid()
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def run_stage(order: dict) -> None:
+    """Do one stage in this process and write its marker: seconds, CPU seconds, peak memory."""
+    import torch
+
+    from updown_lab.config import Config
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    run = Path(order["run"])
+    folder = run / "stages" / order["name"]
+    module, function = order["function"].split(":")
+    work = Work(folder, run, from_dict(order["config"], Config), order["argument"])
+    began = time.monotonic()
+    getattr(importlib.import_module(module), function)(work)
+    children, own = (resource.getrusage(who) for who in (resource.RUSAGE_CHILDREN, resource.RUSAGE_SELF))
+    write_json(
+        folder / "stage.json",
+        {
+            "fingerprint": order["fingerprint"],
+            "seconds": round(time.monotonic() - began, 2),
+            "cpu_seconds": round(sum(use.ru_utime + use.ru_stime for use in (own, children)), 2),
+            "peak_memory_mb": round(max(own.ru_maxrss, children.ru_maxrss) / (1024 if sys.platform != "darwin" else 2**20)),
+        },
+        indent=1,
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Entry point of a stage's process."""
+    _watch_parent()
+    try:
+        run_stage(json.loads(arguments[0]))
+    except KeyboardInterrupt:
+        return 130
+    except UpdownError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,284 @@
+"""One door for every way of seeing: bottom-up regions, grids, an oracle's boxes, symbols."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from updown_lab.config import Config, SelectionConfig
+from updown_lab.errors import ConfigError
+from updown_lab.regions import Regions
+from updown_lab.vision.detector import BottomUpDetector, Detections
+from updown_lab.vision.images import batches_of_one_size
+from updown_lab.vision.selection import Selection, select_regions
+from updown_lab.vision.trunk import Trunk
+
+KINDS = ("regions", "grid-pretrained-N", "grid-detector-N", "oracle", "symbolic")
+
+
+class Annotated(Protocol):
+    """What the oracle and the symbols read of a ``DetectionRecord``."""
+
+    boxes: Tensor  # (n, 4) float pixels
+    classes: Tensor  # (n,) long
+    attributes: Sequence[Sequence[int]]  # n lists of attribute ids
+
+
+class Encoder(Protocol):
+    """Images in, regions out.
+
+    Attributes:
+        feature_dim: D of the regions.
+        source:      the name that the regions carry.
+    """
+
+    feature_dim: int
+    source: str
+
+    def encode(self, images: Sequence[Tensor], records: Sequence[Annotated] | None = None) -> list[Regions]:
+        """See.
+
+        Args:
+            images:  tensors (3, H, W) float in [0, 1] RGB, of any sizes; an image's regions do not depend on the
+                     others.
+            records: the true annotation of each image; only "oracle" and "symbolic" read it.
+
+        Returns:
+            one ``Regions`` an image, in order, in main memory.
+        """
+
+
+def build_encoder(
+    kind: str,
+    cfg: Config,
+    detector: BottomUpDetector | None = None,
+    trunk: Trunk | None = None,
+    classes: int | None = None,
+    attributes: int | None = None,
+) -> Encoder:
+    """The encoder of a name.
+
+    Args:
+        kind:       "regions"; "grid-pretrained-7" (any number: N x N cells of the trunk before it learned to detect,
+                    the paper's baseline); "grid-detector-7" (of the detector's trunk, the fair control);
+                    "oracle" (the detector on true boxes); "symbolic" (true classes and attributes, no network).
+        cfg:        its ``selection`` says which proposals become regions.
+        detector:   for "regions", "grid-detector-N" and "oracle".
+        trunk:      for "grid-pretrained-N".
+        classes:    C, for "symbolic".
+        attributes: M, for "symbolic".
+
+    Raises:
+        ConfigError: unknown kind, or a part that the kind needs is not given.
+
+    >>> from updown_lab.config import preset
+    >>> build_encoder("symbolic", preset("tiny"), classes=3, attributes=2).feature_dim      # 3 + 2 + 4
+    9
+    """
+    parts = {"detector": detector, "trunk": trunk, "classes": classes, "attributes": attributes}
+    grid = re.fullmatch(r"grid-(pretrained|detector)-([1-9]\d*)", kind)
+    if grid:
+        needs = ("trunk",) if grid[1] == "pretrained" else ("detector",)
+    else:
+        needs = {"regions": ("detector",), "oracle": ("detector",), "symbolic": ("classes", "attributes")}.get(kind)
+    if needs is None:
+        raise ConfigError(f"no encoder called {kind!r}; known: {', '.join(KINDS)} with N a number like 7")
+    missing = [name for name in needs if parts[name] is None]
+    if missing:
+        raise ConfigError(
+            f"the encoder {kind!r} needs {' and '.join(missing)}: build_encoder(kind, cfg, {missing[0]}=…)"
+        )
+    if grid:
+        return GridEncoder(trunk if grid[1] == "pretrained" else detector, int(grid[2]), kind)
+    if kind == "symbolic":
+        return SymbolicEncoder(classes, attributes)
+    return RegionEncoder(detector, cfg.selection) if kind == "regions" else OracleEncoder(detector)
+
+
+class RegionEncoder:
+    """Bottom-up attention: the detector's salient regions. Anderson et al. 2018, Sec. 3.1."""
+
+    source = "regions"
+
+    def __init__(self, detector: BottomUpDetector, cfg: SelectionConfig):
+        if cfg.boxes not in ("proposal", "regressed"):
+            raise ConfigError(f"selection.boxes is 'proposal' or 'regressed', got {cfg.boxes!r}")
+        self.detector, self.cfg, self.feature_dim = detector, cfg, detector.feature_dim
+
+    def encode(self, images: Sequence[Tensor], records=None) -> list[Regions]:
+        return _in_batches(images, self._see)
+
+    def _see(self, images: list[Tensor], positions: list[int]) -> list[Regions]:
+        return [self._select(detections) for detections in self.detector.detect(images)]
+
+    def _select(self, detections: Detections) -> Regions:
+        detections = detections.cpu()
+        regressed = self.cfg.boxes == "regressed"
+        candidates = detections.boxes() if regressed else detections.proposals
+        chosen = select_regions(detections.probabilities, candidates, self.cfg)
+        boxes = candidates[chosen.rows, chosen.classes] if regressed else candidates[chosen.rows]
+        return _regions(detections, chosen, boxes, self.source)
+
+
+class OracleEncoder:
+    """The detector's features of the true boxes: what a perfect proposer would give the language model."""
+
+    source = "oracle"
+
+    def __init__(self, detector: BottomUpDetector):
+        self.detector, self.feature_dim = detector, detector.feature_dim
+
+    def encode(self, images: Sequence[Tensor], records: Sequence[Annotated] | None = None) -> list[Regions]:
+        _need_records(records, images, self.source)
+        boxes = [_boxes_or_whole(record, image) for record, image in zip(records, images)]
+
+        def see(batch: list[Tensor], positions: list[int]) -> list[Regions]:
+            found = self.detector.encode_boxes(batch, [boxes[position] for position in positions])
+            return [self._all(detections) for detections in found]
+
+        return _in_batches(images, see)
+
+    def _all(self, detections: Detections) -> Regions:
+        detections = detections.cpu()
+        scores, classes = detections.probabilities.max(1)
+        chosen = Selection(torch.arange(len(scores)), classes, scores)
+        return _regions(detections, chosen, detections.proposals, self.source)
+
+
+class GridEncoder:
+    """N x N cells of the whole-image map: what attention had before bottom-up attention.
+
+    The head's map is resized to N x N by bilinear interpolation, as the paper's ResNet baseline; Sec. 4.3. One cell is
+    the mean of the map.
+
+    Args:
+        network: a trunk (the image keeps its size), or a detector (its trunk at the detector's image size).
+        size:    N.
+        source:  name of the regions.
+    """
+
+    def __init__(self, network: Trunk | BottomUpDetector, size: int, source: str):
+        self.network, self.size, self.source = network, size, source
+        self.trunk: nn.Module = getattr(network, "trunk", network)
+        self.resize = getattr(network, "resize", lambda image: image)
+        self.feature_dim = self.trunk.feature_dim
+
+    def encode(self, images: Sequence[Tensor], records=None) -> list[Regions]:
+        return _in_batches(images, self._see)
+
+    def _see(self, images: list[Tensor], positions: list[int]) -> list[Regions]:
+        height, width = images[0].shape[-2:]
+        boxes = grid_boxes(self.size, width, height)
+        mode = self.trunk.training
+        self.trunk.eval()
+        try:
+            with torch.no_grad():
+                cells = self._cells(torch.stack(images))
+        finally:
+            self.trunk.train(mode)
+        return [Regions(features, boxes, (width, height), self.source) for features in cells]
+
+    def _cells(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) to (B, N * N, D), cells in reading order."""
+        images = images.to(next(self.trunk.parameters()).device)
+        maps = self.trunk(torch.stack([self.resize(image) for image in images]))
+        if self.size == 1:
+            return maps.mean((2, 3))[:, None].cpu()
+        maps = F.interpolate(maps, (self.size, self.size), mode="bilinear", align_corners=False)
+        return maps.flatten(2).transpose(1, 2).contiguous().cpu()
+
+
+def grid_boxes(size: int, width: int, height: int) -> Tensor:
+    """The cells of an N x N grid in reading order, (N * N, 4) pixels; together they cover the image exactly.
+
+    >>> grid_boxes(2, 10, 4)
+    tensor([[ 0.,  0.,  5.,  2.],
+            [ 5.,  0., 10.,  2.],
+            [ 0.,  2.,  5.,  4.],
+            [ 5.,  2., 10.,  4.]])
+    """
+    across = torch.arange(size + 1) * width / size
+    down = torch.arange(size + 1) * height / size
+    top, left = torch.meshgrid(down[:-1], across[:-1], indexing="ij")
+    bottom, right = torch.meshgrid(down[1:], across[1:], indexing="ij")
+    return torch.stack([left, top, right, bottom], dim=-1).flatten(0, 1)
+
+
+class SymbolicEncoder:
+    """The truth as features: one-hot class, attributes as 0 or 1, box in shares of the image. No network looks.
+
+    A language model on these shows what it could reach if seeing were solved.
+    """
+
+    source = "symbolic"
+
+    def __init__(self, classes: int, attributes: int):
+        self.classes, self.attributes = classes, attributes
+        self.feature_dim = classes + attributes + 4
+
+    def encode(self, images: Sequence[Tensor], records: Sequence[Annotated] | None = None) -> list[Regions]:
+        _need_records(records, images, self.source)
+        return [self._symbols(image, record) for image, record in zip(images, records)]
+
+    def _symbols(self, image: Tensor, record: Annotated) -> Regions:
+        height, width = image.shape[-2:]
+        boxes = _boxes_or_whole(record, image)
+        features = torch.zeros(len(boxes), self.feature_dim)
+        for row, (name, attributes) in enumerate(zip(record.classes.tolist(), record.attributes)):
+            features[row, name] = 1.0
+            features[row, [self.classes + attribute for attribute in attributes]] = 1.0
+        features[:, -4:] = boxes / torch.tensor([width, height, width, height])
+        real = len(record.boxes) > 0
+        return Regions(
+            features,
+            boxes,
+            (width, height),
+            self.source,
+            classes=record.classes if real else None,
+            scores=torch.ones(len(boxes)) if real else None,
+        )
+
+
+def _in_batches(images: Sequence[Tensor], see: Callable[[list[Tensor], list[int]], list[Regions]]) -> list[Regions]:
+    """Run ``see`` on batches of one size and keep the regions alone, so that memory stays bounded."""
+    results: list[Regions | None] = [None] * len(images)
+    for positions in batches_of_one_size(images):
+        for position, regions in zip(positions, see([images[position] for position in positions], positions)):
+            results[position] = regions
+    return results
+
+
+def _boxes_or_whole(record: Annotated, image: Tensor) -> Tensor:
+    """The true boxes; an image without any is one region, because attention needs something to look at."""
+    if len(record.boxes):
+        return record.boxes.float()
+    return torch.tensor([[0.0, 0.0, image.shape[2], image.shape[1]]])
+
+
+def _need_records(records, images, source: str) -> None:
+    if records is None or len(records) != len(images):
+        seen = "none" if records is None else len(records)
+        raise ValueError(
+            f"the encoder {source!r} reads the true annotation: encode(images, records) needs {len(images)} records, "
+            f"got {seen}"
+        )
+
+
+def _regions(detections: Detections, chosen: Selection, boxes: Tensor, source: str) -> Regions:
+    """The chosen rows of the detections as regions."""
+    everything = torch.cat([detections.attributes, detections.no_attribute[:, None]], dim=1)[chosen.rows]
+    scores, attributes = everything.max(1)
+    attributes = attributes.masked_fill(attributes == detections.attributes.shape[1], -1)
+    return Regions(
+        detections.features[chosen.rows],
+        boxes,
+        detections.image_size,
+        source,
+        chosen.classes,
+        chosen.scores,
+        attributes,
+        scores,
+    )
