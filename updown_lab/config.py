@@ -92,7 +92,9 @@ class SelectionConfig:
     confidence: float = 0.2
     minimum: int = 10
     maximum: int = 100
-    boxes: str = "proposal"  # boxes for NMS and output: "proposal" (the authors' code) or "regressed" (the paper's text)
+    boxes: str = (
+        "proposal"  # boxes for NMS and output: "proposal" (the authors' code) or "regressed" (the paper's text)
+    )
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,8 @@ class Config:
 
     name: str = "paper"
     seed: int = 1
+    data: str = ""  # folder of real data; empty means the generated world
+    minimum_boxes: int = 1  # classes and attributes with fewer training boxes are left out
     encoders: tuple[str, ...] = ("regions", "grid-pretrained-10", "grid-detector-10")
     feature_dtype: str = "float16"
     world: WorldConfig = WorldConfig()
@@ -162,14 +166,20 @@ class Config:
     scst: ScstConfig = field(default_factory=ScstConfig)
     vqa: VqaConfig = VqaConfig()
     vqa_training: TrainingConfig = TrainingConfig(
-        steps=20_000, batch_size=512, optimiser="adadelta", learning_rate=1.0, weight_decay=0.0,
-        schedule="constant", clip_norm=0.25, keep="best",
+        steps=20_000,
+        batch_size=512,
+        optimiser="adadelta",
+        learning_rate=1.0,
+        weight_decay=0.0,
+        schedule="constant",
+        clip_norm=0.25,
+        keep="best",
     )
     decode: DecodeConfig = DecodeConfig()
 
 
 def preset(name: str) -> Config:
-    """The numbers of a named size: "paper" or "tiny".
+    """The numbers of a named size: "paper", "tiny" or "photos".
 
     Raises:
         ConfigError: unknown name; the message lists the known ones.

@@ -3,10 +3,9 @@
 import gzip
 import json
 from collections import Counter
+from itertools import product
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from updown_lab.datasets.vqa import (
     QuestionRecord,
@@ -143,8 +142,11 @@ def test_records_without_answers_are_written_as_questions_only(tmp_path):
         ("Forty", "number"),
         ("fourteen", "number"),
         ("eighty", "number"),
-    ]
-    + [("nothing", "other"), ("none", "other"), ("2 dogs", "other"), ("tenteen", "other"), ("", "other")],
+        ("none", "other"),
+        ("2 dogs", "other"),
+        ("tenteen", "other"),
+        ("", "other"),
+    ],
 )
 def test_answer_types_are_told_by_the_answer(answer, expected):
     assert answer_type_of(answer) == expected
@@ -208,7 +210,10 @@ def test_soft_scores_become_the_answers_they_came_from(scores, expected):
     assert Counter(soft_to_answers(scores)) == expected
 
 
-@given(st.lists(st.integers(1, 5), min_size=1, max_size=5).filter(lambda people: sum(people) == 5))
+COMPOSITIONS_OF_FIVE = [c for size in range(1, 6) for c in product(range(1, 6), repeat=size) if sum(c) == 5]
+
+
+@pytest.mark.parametrize("people", COMPOSITIONS_OF_FIVE)
 def test_turning_answers_into_scores_and_back_keeps_every_score(people):
     """Five people, each counted twice, as in OK-VQA: scoring the result again gives the same soft scores."""
     answers = [str(number) for number, times in enumerate(people) for _ in range(2 * times)]

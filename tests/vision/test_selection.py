@@ -114,7 +114,7 @@ def test_the_fast_rule_is_the_authors_rule(seed, confidence, per_class):
 
 
 def test_a_thousand_classes_do_not_blur_the_boxes():
-    # NMS moves class 1599 to pixel 1.6 million, where float32 has steps of 1/8: 3.05 becomes 3.0, IoU 0.305 becomes 0.3.
+    # NMS moves class 1599 to pixel 1.6 million, where float32 has steps of 1/8: 3.05 becomes 3.0 and IoU 0.305 is 0.3.
     boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 3.05], [900, 900, 1000, 1000]])
     probabilities = torch.zeros(3, 1600)
     probabilities[:, 1599] = torch.tensor([0.9, 0.8, 0.7])

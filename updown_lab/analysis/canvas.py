@@ -60,11 +60,12 @@ class Page:
             self.width / self.total_width, self.height / self.total_height,
         ))  # fmt: skip
         axes.set_axis_off()
+        axes.set_anchor("S")  # pictures of one row stand on one line
         return axes
 
     def title(self, row: int, text: str) -> None:
         """A line over a whole row of panels."""
-        top = MARGIN + row * (self.height + self.above + self.below + GAP) + 0.14
+        top = MARGIN + row * (self.height + self.above + self.below + GAP) + 0.12
         self.figure.text(MARGIN / self.total_width, 1 - top / self.total_height, plain(text), fontsize=9.5,
                          weight="bold", color=INK, va="center", ha="left")  # fmt: skip
 
@@ -124,7 +125,7 @@ def outline(axes: Axes, box: Sequence[float], colour: str, thickness: float) -> 
     """A frame with a thin white edge, visible on any picture."""
     x1, y1, x2, y2 = box
     frame = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=colour, linewidth=thickness, joinstyle="miter")
-    frame.set_path_effects([effects.Stroke(linewidth=thickness + 1.6, foreground="white"), effects.Normal()])
+    frame.set_path_effects([effects.Stroke(linewidth=thickness + 1.2, foreground="white"), effects.Normal()])
     axes.add_patch(frame)
 
 

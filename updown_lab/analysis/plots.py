@@ -26,7 +26,7 @@ from updown_lab.analysis.canvas import (
 from updown_lab.regions import Regions
 
 MOST_ATTENDED = "#FF2A2A"
-DARKEST = 0.2  # brightness of a pixel that no attention reaches
+DARKEST = 0.3  # brightness of a pixel that no attention reaches
 
 
 def contact_sheet(images: Sequence, titles: Sequence[str] | None = None, columns: int = 6) -> Figure:
@@ -157,7 +157,7 @@ def attention_strip(image, regions: Regions, words: Sequence[str], weights, colu
     pixels = to_pixels(image)
     columns = max(1, min(columns, len(words)))
     page = Page(max(1, math.ceil(len(words) / columns)), columns, 1.55, 1.55 * pixels.shape[0] / pixels.shape[1],
-                 above=0.28, below=0.24)  # fmt: skip
+                 above=0.24, below=0.24)  # fmt: skip
     for number, word in enumerate(words):
         _attention_panel(page.axes(*divmod(number, columns)), pixels, regions, word, weights[number])
     return page.figure
@@ -175,11 +175,11 @@ def attention_compare(image, rows: Sequence[tuple], columns: int = 12) -> Figure
         raise ValueError("attention_compare needs at least one row (title, regions, words, weights)")
     pixels = to_pixels(image)
     most = max(1, min(columns, max(len(words) for _, _, words, _ in rows)))
-    page = Page(len(rows), most, 1.35, 1.35 * pixels.shape[0] / pixels.shape[1], above=0.58, below=0.24)
+    page = Page(len(rows), most, 1.35, 1.35 * pixels.shape[0] / pixels.shape[1], above=0.48, below=0.24)
     for row, (title, regions, words, weights) in enumerate(rows):
         weights = _checked_weights(regions, words, weights)
         hidden = len(words) - most
-        note = f"{title}    ({hidden} more words)" if hidden > 0 else title
+        note = f"{title}    ({hidden} words not shown)" if hidden > 0 else title
         page.title(row, note)
         for number, word in enumerate(words[:most]):
             _attention_panel(page.axes(row, number), pixels, regions, word, weights[number])
@@ -262,7 +262,7 @@ def bars_with_intervals(
         )
         axes.hlines(spots, left, right, color=INK, linewidth=1.3)
         axes.plot(np.r_[left, right], np.r_[spots, spots], "|", color=INK, markersize=5)
-        for spot, end, shown in zip(spots, np.maximum(right, 0), middle):
+        for spot, end, shown in zip(spots, np.maximum(right, 0), middle, strict=False):
             axes.annotate(f"{shown:.{digits}f}", (end, spot), (5, 0), textcoords="offset points", va="center",
                           fontsize=8, color=INK)  # fmt: skip
     axes.set_yticks(range(len(labels)), [plain(name) for name in labels])
@@ -305,7 +305,7 @@ def _attention_panel(axes: Axes, pixels: np.ndarray, regions: Regions, word: str
               va="bottom")  # fmt: skip
     if regions.count:
         most = int(weights.argmax())
-        outline(axes, scaled_boxes(regions, width, height)[most], MOST_ATTENDED, 1.6)
+        outline(axes, scaled_boxes(regions, width, height)[most], MOST_ATTENDED, 1.4)
         _caption_below(axes, f"{weights[most]:.2f}", size=8)
 
 

@@ -189,7 +189,7 @@ def _known_image(annotation: dict, images: Mapping[int, dict], place: str) -> in
 
 def _corners(box: list, place: str) -> Box:
     """(x, y, width, height) to (x1, y1, x2, y2)."""
-    x, y, width, height = need_numbers(dict(zip(_BOX, box)), _BOX, f"{place}, 'bbox' {box!r:.60}")
+    x, y, width, height = need_numbers(dict(zip(_BOX, box, strict=False)), _BOX, f"{place}, 'bbox' {box!r:.60}")
     if len(box) != 4 or min(width, height) < 0:
         raise DataInvalid(f"{place}: 'bbox' should be [x, y, width, height] with sizes of 0 or more, got {box!r:.60}")
     return x, y, x + width, y + height

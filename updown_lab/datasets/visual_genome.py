@@ -284,7 +284,7 @@ def renumber(records: Iterable[DetectionRecord], old: Names, new: Names) -> list
         kept = classes >= 0
         attributes = tuple(
             tuple(attribute_of[number] for number in of_box if attribute_of[number] >= 0)
-            for of_box, stays in zip(record.attributes, kept.tolist())
+            for of_box, stays in zip(record.attributes, kept.tolist(), strict=False)
             if stays
         )
         renumbered.append(replace(record, boxes=record.boxes[kept], classes=classes[kept], attributes=attributes))

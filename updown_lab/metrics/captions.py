@@ -147,7 +147,7 @@ def _check(candidates, references, metrics) -> None:
 
 def _bleu(candidates: Captions, references: Captions) -> dict:
     corpus, each = Bleu(4).compute_score(references, candidates, verbose=0)
-    return {f"BLEU-{order}": pair for order, pair in enumerate(zip(corpus, each), 1)}
+    return {f"BLEU-{order}": pair for order, pair in enumerate(zip(corpus, each, strict=False), 1)}
 
 
 def _rouge(candidates: Captions, references: Captions) -> dict:

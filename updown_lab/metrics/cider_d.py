@@ -160,7 +160,7 @@ def _ngrams(rows: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarr
         found.append((row, key[row, start]))
     if not found:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    return tuple(np.concatenate(part) for part in zip(*found))
+    return tuple(np.concatenate(part) for part in zip(*found, strict=False))
 
 
 def _order(keys: np.ndarray) -> np.ndarray:

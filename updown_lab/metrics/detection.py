@@ -61,7 +61,7 @@ def mean_average_precision(
         return DetectionScores(math.nan, dict.fromkeys(class_names, math.nan))
     table = _precision(wanted, found, len(truths), len(class_names), iou)  # (recalls, C), -1 where undefined
     each = [float(column.mean()) if column[0] > -1 else math.nan for column in table.T]
-    return DetectionScores(float(np.nanmean(each)), dict(zip(class_names, each)))
+    return DetectionScores(float(np.nanmean(each)), dict(zip(class_names, each, strict=False)))
 
 
 def _entries(images: Sequence, classes: int, scored: bool) -> list[dict]:
@@ -79,7 +79,7 @@ def _entries(images: Sequence, classes: int, scored: bool) -> list[dict]:
                 f"image {image - 1}: class ids must lie in 0..{classes - 1}, got {labels.unique().tolist()}"
             )
         corners = torch.cat([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], dim=1).tolist()  # x, y, width, height
-        for box, label, score in zip(corners, labels.tolist(), scores):
+        for box, label, score in zip(corners, labels.tolist(), scores, strict=False):
             entry = {"image_id": image, "category_id": label + 1, "bbox": box, "score": score}
             entries.append({**entry, "id": len(entries) + 1, "area": box[2] * box[3], "iscrowd": 0})
     return entries

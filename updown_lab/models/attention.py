@@ -158,7 +158,7 @@ class TopDownAttention(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """``forward`` for features that ``blank_padding`` has cleaned: models clean once an image, not once a word."""
         # tanh(x) = 2 sigmoid(2x) - 1, and softmax ignores the -1, which moves all scores alike.
-        # Sigmoid is six times faster on a CPU; in place, because these (N, K, A) numbers are the bulk of a step.
+        # Sigmoid is several times faster on a CPU; in place, because these (N, K, A) numbers are the bulk of a step.
         hidden = keys.index_select(0, image_rows).add_(2 * self.query(query)[:, None]).sigmoid_()
         scores = hidden @ (2 * self.score.weight[0])  # (N, K)
         weights = masked_softmax(scores, mask[image_rows])

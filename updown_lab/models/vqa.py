@@ -47,9 +47,7 @@ def gate(both: Tensor) -> Tensor:
     tensor([0.5000])
     """
     value, door = both.chunk(2, dim=-1)
-    door = door.sigmoid()
-    # tanh(x) = 2 sigmoid(2x) - 1, several times faster than tanh on a CPU; addcmul makes one pass of the rest.
-    return torch.addcmul(-door, (2 * value).sigmoid(), door, value=2)
+    return value.tanh() * door.sigmoid()
 
 
 class UpDownVqa(nn.Module):

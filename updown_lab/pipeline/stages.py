@@ -59,6 +59,21 @@ class Plan:
         """The stage of that name."""
         return next(stage for stage in self.stages if stage.name == name)
 
+    def upto(self, name: str) -> "Plan":
+        """The stage of that name and all that it needs.
+
+        Raises:
+            UpdownError: there is no such stage; the message lists them.
+        """
+        known = [stage.name for stage in self.stages]
+        if name not in known:
+            raise UpdownError(f"no stage {name!r}; this run has: {', '.join(known)}")
+        wanted, open_ones = set(), [name]
+        while open_ones:
+            wanted.add(name := open_ones.pop())
+            open_ones += self.find(name).needs
+        return Plan(self.folder, tuple(stage for stage in self.stages if stage.name in wanted), self.config)
+
     def fingerprint(self, stage: Stage) -> str:
         """Changes with the stage's settings and with those of all it needs."""
         needs = [self.fingerprint(self.find(name)) for name in stage.needs]
@@ -138,7 +153,7 @@ def _lock(folder: Path) -> int:
         import fcntl
     except ImportError:  # Windows has no such lock; two runs in one folder are then the user's care
         return descriptor
-    for attempt in range(100):
+    for _attempt in range(100):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.set_inheritable(descriptor, True)
@@ -225,7 +240,9 @@ def run_stage(order: dict) -> None:
             "fingerprint": order["fingerprint"],
             "seconds": round(time.monotonic() - began, 2),
             "cpu_seconds": round(sum(use.ru_utime + use.ru_stime for use in (own, children)), 2),
-            "peak_memory_mb": round(max(own.ru_maxrss, children.ru_maxrss) / (1024 if sys.platform != "darwin" else 2**20)),
+            "peak_memory_mb": round(
+                max(own.ru_maxrss, children.ru_maxrss) / (1024 if sys.platform != "darwin" else 2**20)
+            ),
         },
         indent=1,
     )

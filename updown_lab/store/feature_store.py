@@ -49,7 +49,7 @@ class FeatureStore:
         self._mend = f"delete {self.path} and run: {self.manifest.get('command', command)}"
         self.image_ids: list[int | str] = index.image_ids
         self._starts = np.array(index.starts)
-        self._sizes = list(zip(index.widths, index.heights))
+        self._sizes = list(zip(index.widths, index.heights, strict=False))
         self._checksums = index.checksums
         self._rows = {image_id: row for row, image_id in enumerate(index.image_ids)}
         self._shapes = row_shapes(self.manifest)
@@ -131,7 +131,7 @@ class FeatureStore:
         for name in ("features", "boxes"):
             file = self._file(name)
             buffer = np.empty((len(rows), counts.max(), file.columns), file.dtype)
-            for item, start, count in zip(buffer, starts, counts):
+            for item, start, count in zip(buffer, starts, counts, strict=False):
                 self._fill(file, item[:count], start)
                 item[count:] = 0
             padded[name] = torch.from_numpy(buffer).float()

@@ -109,7 +109,7 @@ def coco_number(name: int | str) -> int:
 def _parse_row(columns: list[bytes], feature_dim: int | None) -> Regions:
     if len(columns) not in _LAYOUTS:
         raise ValueError(f"the row has {len(columns)} columns instead of 6 or 10: it was probably cut off")
-    row = dict(zip(_LAYOUTS[len(columns)], columns))
+    row = dict(zip(_LAYOUTS[len(columns)], columns, strict=False))
     width, height, count = (_whole_number(row, name) for name in ("width", "height", "n"))
     labels = {name: _decode(row, name, dtype, count, 1)[:, 0] for name, dtype in _LABELS.items() if name in row}
     boxes = _decode(row, "boxes", "<f4", count, 4)

@@ -44,7 +44,12 @@ class Questions:
         place = {image: number for number, image in enumerate(images)}
         owners = torch.tensor([place[self.records[row].image_id] for row in rows], device=self.device)
         regions = self.store.batch(images) if self.store else nothing_seen(len(images))
-        return regions.to(self.device), pad_ids([self.ids[row] for row in rows]).to(self.device), owners, self.targets(rows)
+        return (
+            regions.to(self.device),
+            pad_ids([self.ids[row] for row in rows]).to(self.device),
+            owners,
+            self.targets(rows),
+        )
 
     def targets(self, rows: Sequence[int]) -> Tensor:
         """(N, A) soft scores."""

@@ -11,11 +11,11 @@ from pathlib import Path
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from updown_lab.progress import progress
 
 from updown_lab.config import TrainingConfig
 from updown_lab.errors import ConfigError, UpdownError
 from updown_lab.files import atomic_path
+from updown_lab.progress import progress
 
 OPTIMISERS = {
     "sgd": lambda p, c: torch.optim.SGD(p, c.learning_rate, momentum=c.momentum, weight_decay=c.weight_decay),

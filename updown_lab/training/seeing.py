@@ -142,12 +142,12 @@ def score_detector(detector: BottomUpDetector, records, names, colours: Sequence
         for detections in detector.detect(images):
             detections = detections.cpu()
             predictions.append(detections_for_scoring(detections.probabilities, detections.boxes()))
-        for record, given in zip(part, detector.encode_boxes(images, [record.boxes for record in part])):
+        for record, given in zip(part, detector.encode_boxes(images, [record.boxes for record in part]), strict=False):
             given = given.cpu()
             class_hits += (given.probabilities.argmax(1) == record.classes).tolist()
             if colours:
                 guesses = groups[given.attributes[:, groups].argmax(1)].tolist()
-                colour_hits += [guess in known for guess, known in zip(guesses, record.attributes)
+                colour_hits += [guess in known for guess, known in zip(guesses, record.attributes, strict=False)
                                 if set(known) & set(groups.tolist())]  # fmt: skip
     scores = mean_average_precision(predictions, records, names.objects)
     return {"map50": scores.map50, "class_accuracy": float(np.mean(class_hits)),

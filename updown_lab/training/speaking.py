@@ -13,8 +13,8 @@ from updown_lab.models.captioner import UpDownCaptioner, shift_right
 from updown_lab.regions import RegionBatch
 from updown_lab.store.feature_store import FeatureStore
 from updown_lab.text import END, PAD, Vocabulary, pad_ids
-from updown_lab.training.losses import advantages, caption_cross_entropy, self_critical_loss
 from updown_lab.training.loop import Batches, fit
+from updown_lab.training.losses import advantages, caption_cross_entropy, self_critical_loss
 
 VALIDATION_IMAGES = 200  # at most so many are decoded for each row of the history
 

@@ -126,7 +126,7 @@ class BottomUpDetector(nn.Module):
         if not self.training:
             raise RuntimeError("the detector gives losses in training mode only; call train(), or detect(images)")
         batch = self._batch(images)
-        shifted = [self._target(*item) for item in zip(images, targets, batch.image_sizes)]
+        shifted = [self._target(*item) for item in zip(images, targets, batch.image_sizes, strict=False)]
         maps = self.trunk.body(batch.tensors)
         proposals, proposal_losses = self.rpn(batch, {"0": maps}, shifted)
         proposals, matched, labels, regression = self.sampler.select_training_samples(proposals, shifted)
@@ -143,7 +143,9 @@ class BottomUpDetector(nn.Module):
 
     def _attribute_loss(self, features: Tensor, targets, matched, labels) -> Tensor:
         """Attributes of the regions that show an object, given its true class."""
-        attributes = [target["attributes"][rows[label > 0]] for target, rows, label in zip(targets, matched, labels)]
+        attributes = [
+            target["attributes"][rows[label > 0]] for target, rows, label in zip(targets, matched, labels, strict=False)
+        ]
         classes = torch.cat(labels)
         positive = classes > 0
         logits = self.attribute_head(features[positive], classes[positive] - 1)
@@ -170,7 +172,7 @@ class BottomUpDetector(nn.Module):
                 for positions in batches_of_one_size(images):
                     given = None if proposals is None else [proposals[position] for position in positions]
                     found = self._detect_one_size([images[position] for position in positions], given)
-                    for position, detections in zip(positions, found):
+                    for position, detections in zip(positions, found, strict=False):
                         results[position] = detections
         finally:
             self.train(mode)
@@ -199,7 +201,10 @@ class BottomUpDetector(nn.Module):
         deltas = deltas.view(-1, self.classes + 1, 4)[:, 1:]
         parts = (features, probabilities, attributes[:, :-1], attributes[:, -1], deltas)
         counts = [len(item) for item in given]
-        return [Detections(*row, (width, height)) for row in zip(given, *(part.split(counts) for part in parts))]
+        return [
+            Detections(*row, (width, height))
+            for row in zip(given, *(part.split(counts) for part in parts), strict=False)
+        ]
 
     def _pool(self, maps: Tensor, boxes: list[Tensor]) -> Tensor:
         """Mean of the head's map in each box: (R of all images, D)."""
@@ -229,9 +234,9 @@ class BottomUpDetector(nn.Module):
         resized = [self.resize(image.to(self.device)) for image in images]
         sizes = [tuple(image.shape[-2:]) for image in resized]
         step = self.trunk.stride
-        height, width = (-(-max(side) // step) * step for side in zip(*sizes))
+        height, width = (-(-max(side) // step) * step for side in zip(*sizes, strict=False))
         canvas = self.trunk.mean.to(resized[0].dtype).expand(3, height, width).repeat(len(images), 1, 1, 1)
-        for row, (image, (high, wide)) in enumerate(zip(resized, sizes)):
+        for row, (image, (high, wide)) in enumerate(zip(resized, sizes, strict=False)):
             canvas[row, :, :high, :wide] = image
         return ImageList(canvas, sizes)
 

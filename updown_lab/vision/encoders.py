@@ -133,7 +133,7 @@ class OracleEncoder:
 
     def encode(self, images: Sequence[Tensor], records: Sequence[Annotated] | None = None) -> list[Regions]:
         _need_records(records, images, self.source)
-        boxes = [_boxes_or_whole(record, image) for record, image in zip(records, images)]
+        boxes = [_boxes_or_whole(record, image) for record, image in zip(records, images, strict=False)]
 
         def see(batch: list[Tensor], positions: list[int]) -> list[Regions]:
             found = self.detector.encode_boxes(batch, [boxes[position] for position in positions])
@@ -221,13 +221,13 @@ class SymbolicEncoder:
 
     def encode(self, images: Sequence[Tensor], records: Sequence[Annotated] | None = None) -> list[Regions]:
         _need_records(records, images, self.source)
-        return [self._symbols(image, record) for image, record in zip(images, records)]
+        return [self._symbols(image, record) for image, record in zip(images, records, strict=False)]
 
     def _symbols(self, image: Tensor, record: Annotated) -> Regions:
         height, width = image.shape[-2:]
         boxes = _boxes_or_whole(record, image)
         features = torch.zeros(len(boxes), self.feature_dim)
-        for row, (name, attributes) in enumerate(zip(record.classes.tolist(), record.attributes)):
+        for row, (name, attributes) in enumerate(zip(record.classes.tolist(), record.attributes, strict=False)):
             features[row, name] = 1.0
             features[row, [self.classes + attribute for attribute in attributes]] = 1.0
         features[:, -4:] = boxes / torch.tensor([width, height, width, height])
@@ -246,7 +246,9 @@ def _in_batches(images: Sequence[Tensor], see: Callable[[list[Tensor], list[int]
     """Run ``see`` on batches of one size and keep the regions alone, so that memory stays bounded."""
     results: list[Regions | None] = [None] * len(images)
     for positions in batches_of_one_size(images):
-        for position, regions in zip(positions, see([images[position] for position in positions], positions)):
+        for position, regions in zip(
+            positions, see([images[position] for position in positions], positions), strict=False
+        ):
             results[position] = regions
     return results
 

@@ -85,7 +85,7 @@ def _fill(best: Selection, probabilities: Tensor) -> Selection:
     top, classes = probabilities.max(1)
     rows = top.masked_fill(~gone, -1.0).argsort(descending=True, stable=True)[: int(gone.sum())]
     extra = Selection(rows, classes[rows], torch.zeros_like(top[rows]))
-    return Selection(*(torch.cat(parts) for parts in zip(best, extra)))
+    return Selection(*(torch.cat(parts) for parts in zip(best, extra, strict=False)))
 
 
 class ScoredBoxes(NamedTuple):

@@ -121,6 +121,7 @@ class Speaker:
 
     def _ranking(self) -> list[int]:
         """The scene's things, most salient first, as this person sees it."""
+
         def salience(number):
             thing = self.scene.things[number]
             like = len(self.groups[thing.category]) > 1

@@ -157,9 +157,7 @@ def annotate(answer: str, answer_type: str, random: np.random.Generator) -> tupl
     return tuple(said[n] for n in random.permutation(10))
 
 
-def ask(
-    scenes: Sequence[Scene], total: int, random: np.random.Generator, kinds=None, source=facts
-) -> list[Question]:
+def ask(scenes: Sequence[Scene], total: int, random: np.random.Generator, kinds=None, source=facts) -> list[Question]:
     """Balanced pairs of questions over a split.
 
     Args:

@@ -248,7 +248,7 @@ def compose_scene(random: np.random.Generator) -> Scene:
     while True:
         image, owner = _paint(composer, kept)
         shares = [_share(placed, owner == number + 1) for number, placed in enumerate(kept)]
-        seen = [p for p, share in zip(kept, shares) if share >= LEAST_VISIBLE]
+        seen = [p for p, share in zip(kept, shares, strict=False) if share >= LEAST_VISIBLE]
         seen = [p for p in seen if p.holder is None or any(p.holder is other for other in seen)]
         if len(seen) == len(kept):
             break

@@ -5,7 +5,7 @@ Every shape has a role: ``body`` takes the object's colour and pattern, ``dark``
 """
 
 import math
-from functools import lru_cache
+from functools import cache
 
 from PIL import Image, ImageDraw, ImageFilter
 
@@ -25,7 +25,7 @@ PARTS = {"cake": ("candle", 4), "house": ("window", 4), "boat": ("sail", 3)}
 
 
 def _mix(first, second, share: float):
-    return tuple(round(a * (1 - share) + b * share) for a, b in zip(first, second))
+    return tuple(round(a * (1 - share) + b * share) for a, b in zip(first, second, strict=False))
 
 
 def _paint(colour: str, pattern: str) -> Image.Image:
@@ -290,7 +290,7 @@ def _basket(pen, parts):
 CATEGORIES = tuple(sorted(_DRAW))
 
 
-@lru_cache(maxsize=None)
+@cache
 def sprite(category: str, colour: str, pattern: str = "plain", parts: int = 0) -> Image.Image:
     """Draw one thing, cropped to its outline.
 

@@ -20,7 +20,7 @@ from updown_lab.progress import progress
 SPLITS = ("train", "val", "test")
 COLOUR_NAMES = tuple(COLOURS)
 ATTRIBUTES = (*COLOURS, *PATTERNS, "small", "large", *NUMBERS[1:5])
-HARD_SHARE = 0.15  # hard questions for every question of the test split
+HARD_SHARE = 0.12  # two-object questions for every other question; apart in the test split, mixed in for training
 SILENT = 0.04  # share of training objects whose attributes nobody wrote down
 
 
@@ -105,7 +105,7 @@ def make_picturebook(root: Path | str, cfg: WorldConfig, seed: int = 1, workers:
     rows = _map(draw, jobs, workers, "drawing scenes")
     crops = _map(partial(_draw_crop, seed), [(n,) for n in range(cfg.crops)], workers, "drawing crops")
     _write_crops(paths, crops)
-    drawn = {split: [row for job, row in zip(jobs, rows) if job[0] == split] for split in SPLITS}
+    drawn = {split: [row for job, row in zip(jobs, rows, strict=False) if job[0] == split] for split in SPLITS}
     _write_captions(paths, drawn)
     _write_genome(paths, drawn, np.random.default_rng([seed, 7]))
     for split in SPLITS:
@@ -201,11 +201,14 @@ def _relation(subject: dict, holder: dict) -> dict:
 
 
 def _write_questions(paths: Paths, split: str, drawn, total: int, random) -> None:
-    """VQA v2 files of a split; the test split gets a ``hard`` pair of files as well."""
+    """VQA v2 files of a split. Hard questions are learned with the others, but tested in files of their own."""
     scenes = [scene for scene, _ in drawn[split]]
     sets = {split: ask(scenes, total, random, source=facts)}
-    if split == "test":
-        sets["hard"] = ask(scenes, round(total * HARD_SHARE), random, HARD_KINDS, hard_facts)
+    hard = ask(scenes, round(total * HARD_SHARE), random, HARD_KINDS, hard_facts)
+    if split == "train":
+        sets[split] += hard
+    elif split == "test":
+        sets["hard"] = hard
     for name, questions in sets.items():
         asked, answered = [], []
         for serial, question in enumerate(questions):

@@ -1,0 +1,58 @@
+# The verbs people type. `make quickstart` and `make test` work on a fresh machine.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= runs/quickstart
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c ci/constraints.txt
+
+.PHONY: help quickstart real test test-slow test-real lint lab clean
+help:                ## say what can be typed
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 16
+
+quickstart: $(VENV)/.installed   ## the whole pipeline on the generated world (minutes, no download of data)
+	$(BIN)/python -m updown_lab quickstart --out $(OUT)
+
+real: $(VENV)/.imagenet          ## the whole pipeline on real photographs: make real DATA=folder
+	@test -n "$(DATA)" || { echo "say where the photos are: make real DATA=folder (see data/README.md)"; exit 2; }
+	$(BIN)/python -m updown_lab real --data "$(DATA)"
+
+test: $(VENV)/.tests             ## all short tests
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/.tests        ## the tests that take minutes: interrupted and resumed runs
+	$(BIN)/python -m pytest -m slow
+
+test-real: $(VENV)/.tests        ## the tests on real data (UPDOWN_REAL_DATA)
+	$(BIN)/python -m pytest tests/real
+
+lint: $(VENV)/.tests             ## style
+	$(BIN)/ruff check updown_lab tests
+	$(BIN)/ruff format --check updown_lab tests
+
+lab: $(VENV)/.lab                ## open JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+clean:                           ## forget the environment (runs and data stay)
+	rm -rf $(VENV)
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "updown_lab needs Python 3.11 or newer; name one with: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+# pyproject.toml is the one truth for what is installed; a stamp file says that it was.
+$(VENV)/.installed: $(BIN)/python pyproject.toml ci/constraints.txt
+	@echo "installing into $(VENV) (a few minutes the first time)"
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.tests: $(VENV)/.installed
+	$(PIP) -e ".[dev,imagenet]"
+	@touch $@
+
+$(VENV)/.imagenet: $(VENV)/.installed
+	$(PIP) -e ".[imagenet]"
+	@touch $@
+
+$(VENV)/.lab: $(VENV)/.installed
+	$(PIP) -e ".[lab]"
+	@touch $@

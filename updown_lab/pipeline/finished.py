@@ -1,0 +1,78 @@
+"""Using what a run has learned: describe any picture, answer any question about it."""
+
+from pathlib import Path
+
+import torch
+
+from updown_lab.config import load_config
+from updown_lab.decode import Caption, beam_search
+from updown_lab.errors import DataMissing
+from updown_lab.pipeline.plans import make_plan
+from updown_lab.pipeline.stages import Work
+from updown_lab.pipeline.work import best_device, load_captioner, load_vqa, make_encoder
+from updown_lab.regions import Regions, collate_regions
+from updown_lab.text import AnswerVocabulary, Vocabulary, pad_ids, tokenise
+
+
+class FinishedRun:
+    """The models of a run's folder, loaded when they are needed.
+
+    Args:
+        folder:   where ``quickstart`` or ``real`` worked.
+        features: one of the run's kinds of features, for instance "regions".
+
+    Raises:
+        DataMissing: there is no such run, or a stage is not done; the message names the command.
+    """
+
+    def __init__(self, folder: Path | str, features: str = "regions"):
+        self.folder, self.features = Path(folder), features
+        if not (self.folder / "config.json").exists():
+            raise DataMissing(f"no run in {folder}; make one with: python -m updown_lab quickstart --out {folder}")
+        self.config = load_config(self.folder / "config.json")
+        self.plan = make_plan(self.config, self.folder)
+
+    def stage(self, name: str) -> Path:
+        """Folder of a stage that is done."""
+        known = [stage.name for stage in self.plan.stages]
+        if name not in known or not self.plan.is_done(self.plan.find(name)):
+            raise DataMissing(f"stage {name!r} of {self.folder} is not done; its stages: {', '.join(known)}. "
+                              f"Finish it with: python -m updown_lab train {name} --out {self.folder}")  # fmt: skip
+        return self.plan.path(name)
+
+    def see(self, image: torch.Tensor) -> Regions:
+        """Regions of one picture (3, H, W) in [0, 1]."""
+        if not self.features.startswith("grid-pretrained"):
+            self.stage("detector")
+        work = Work(self.folder, self.folder, self.config, self.features)
+        return make_encoder(work, self.features).encode([image])[0]
+
+    def describe(self, regions: Regions, objective: str = "scst") -> tuple[list[str], Caption]:
+        """The best caption of one picture: its words, and the caption with attention."""
+        folder = self.stage(f"captions-{self.features}-{objective}")
+        model = load_captioner(folder, self.config).to(best_device())
+        vocabulary = Vocabulary.load(folder / "vocabulary.json")
+        batch = collate_regions([regions]).to(best_device())
+        caption = beam_search(model, batch, self.config.decode)[0][0]
+        return vocabulary.decode(caption.words).split(), caption
+
+    def answer(self, regions: Regions, question: str) -> tuple[list[tuple[str, float]], torch.Tensor, list[str]]:
+        """The five likeliest answers with their probabilities, the attention (K,), and the words the model does
+        not know."""
+        folder = self.stage(f"vqa-{self.features}")
+        model = load_vqa(folder, self.config).to(best_device())
+        vocabulary, answers = (
+            Vocabulary.load(folder / "vocabulary.json"),
+            AnswerVocabulary.load(folder / "answers.json"),
+        )
+        ids = pad_ids([vocabulary.encode(question, self.config.vqa.maximum_words)]).to(best_device())
+        batch = collate_regions([regions]).to(best_device())
+        with torch.inference_mode():
+            logits, weights = model(batch, ids, torch.zeros(1, dtype=torch.long, device=ids.device))
+        scores, best = logits[0].sigmoid().topk(min(5, len(answers)))
+        unknown = [word for word in tokenise(question) if word not in vocabulary.ids]
+        return (
+            [(answers.answers[n], s) for n, s in zip(best.tolist(), scores.tolist(), strict=False)],
+            weights[0].cpu(),
+            unknown,
+        )

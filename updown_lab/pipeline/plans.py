@@ -1,0 +1,89 @@
+"""The stages of a run and what each needs: the order in which the paper is walked through."""
+
+from pathlib import Path
+
+from updown_lab.config import Config
+from updown_lab.pipeline.judging import OBJECTIVES
+from updown_lab.pipeline.stages import Plan, Stage
+
+_WORK = "updown_lab.pipeline.work:"
+BLIND = "question-only"
+
+
+def make_plan(config: Config, folder: Path | str) -> Plan:
+    """All stages for a configuration, the most urgent first.
+
+    Args:
+        config: numbers; ``config.data`` set means real data, and no world is drawn.
+        folder: where the run lives.
+
+    >>> from updown_lab.config import preset
+    >>> [stage.name for stage in make_plan(preset("tiny"), "runs/demo").stages][:3]
+    ['world', 'trunk', 'detector']
+    """
+    world = () if config.data else ("world",)
+    stages = [*_eyes(config, world)]
+    for kind in config.encoders:
+        stages += _language(config, kind, world)
+    stages += _answers(config, BLIND, world)
+    if not config.data:
+        stages += [_features(config, "symbolic", world), *_answers(config, "symbolic", (*world, "features-symbolic"))]
+    everything = tuple(stage.name for stage in stages)
+    stages.append(Stage("report", "updown_lab.pipeline.telling:tell", everything, (config,)))
+    return Plan(Path(folder), tuple(stages), config)
+
+
+def _data(config: Config) -> tuple:
+    """What identifies real data: its folder and the sizes of its annotation files."""
+    if not config.data:
+        return ()
+    files = sorted(
+        path for part in ("vg_core", "vg_vocab", "coco_core") for path in Path(config.data, part).glob("*.*")
+    )
+    return (config.data, [[path.name, path.stat().st_size] for path in files])
+
+
+def _eyes(config: Config, world: tuple[str, ...]) -> list[Stage]:
+    stages, seed = [], config.seed
+    if world:
+        stages.append(Stage("world", _WORK + "draw_world", (), (config.world, seed), threads=2))
+    trunk = world
+    if config.trunk.weights == "pretrained":
+        stages.append(Stage("trunk", _WORK + "train_trunk", world, (config.trunk, config.pretraining, seed)))
+        trunk = (*world, "trunk")
+    settings = (config.trunk, config.detector, config.detector_training, seed, config.minimum_boxes, *_data(config))
+    stages.append(Stage("detector", _WORK + "train_eyes", trunk, settings))
+    return stages
+
+
+def _features(config: Config, kind: str, world: tuple[str, ...]) -> Stage:
+    eyes = {"symbolic": ()}.get(kind, ("detector",))
+    if kind.startswith("grid-pretrained"):
+        eyes = ("trunk",) if config.trunk.weights == "pretrained" else ()
+    settings = (
+        config.trunk,
+        config.detector,
+        config.selection,
+        config.feature_dtype,
+        config.minimum_boxes,
+        *_data(config),
+    )
+    return Stage(f"features-{kind}", _WORK + "extract", (*world, *eyes), settings, kind)
+
+
+def _language(config: Config, kind: str, world: tuple[str, ...]) -> list[Stage]:
+    features = (*world, f"features-{kind}")
+    names = [f"captions-{kind}-{objective}" for objective in OBJECTIVES]
+    base = (config.captioner, config.decode, config.seed, *_data(config))
+    return [
+        _features(config, kind, world),
+        Stage(names[0], _WORK + "learn_captions", features, (*base, config.cross_entropy), kind),
+        Stage(names[1], _WORK + "improve_captions", (*features, names[0]), (*base, config.scst), kind),
+        *_answers(config, kind, features),
+        Stage(f"judge-{kind}", "updown_lab.pipeline.judging:judge_captions", (*features, *names), (), kind),
+    ]
+
+
+def _answers(config: Config, kind: str, needs: tuple[str, ...]) -> list[Stage]:
+    settings = (config.vqa, config.vqa_training, config.seed, *_data(config))
+    return [Stage(f"vqa-{kind}", _WORK + "learn_answers", needs, settings, kind)]

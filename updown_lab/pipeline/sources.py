@@ -1,0 +1,227 @@
+"""Where the records come from: one door before the generated world and before real data.
+
+Both are read from the official file formats by the same readers.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+
+from updown_lab.datasets.coco import CaptionRecord, read_coco_boxes, read_coco_captions, read_karpathy
+from updown_lab.datasets.names import Names, read_names
+from updown_lab.datasets.picturebook import COLOUR_NAMES, Paths
+from updown_lab.datasets.picturebook.captions import noun_words
+from updown_lab.datasets.visual_genome import DetectionRecord, read_visual_genome, reduce_names, renumber
+from updown_lab.datasets.vqa import (
+    QuestionRecord,
+    read_aokvqa,
+    read_cocoqa,
+    read_okvqa,
+    read_visual_genome_questions,
+    read_vqa,
+)  # fmt: skip
+from updown_lab.errors import DataMissing
+from updown_lab.text import tokenise
+
+SPLITS = ("train", "val", "test")
+#: Visual Genome photos get ids above this, so that they can lie beside COCO's in one store.
+GENOME_IDS = 100_000_000
+
+
+class PicturebookSource:
+    """The generated world, read like real data.
+
+    Args:
+        root: the folder that ``make_picturebook`` filled.
+    """
+
+    colours = COLOUR_NAMES
+    question_splits = (*SPLITS, "hard")
+
+    def __init__(self, root: Path):
+        self.paths = Paths(root)
+
+    @cached_property
+    def names(self) -> Names:
+        """Class and attribute names."""
+        return read_names(self.paths.genome("objects_vocab.txt"), self.paths.genome("attributes_vocab.txt"))
+
+    @cached_property
+    def _captions(self) -> list[CaptionRecord]:
+        return read_karpathy(self.paths.karpathy, self.paths.root)
+
+    @cached_property
+    def _records(self) -> dict[int, DetectionRecord]:
+        files = (self.paths.genome(f"{name}.json") for name in ("objects", "attributes"))
+        records, _ = read_visual_genome(*files, self.paths.images, self.names, self.paths.genome("image_data.json"))
+        return {record.image_id: record for record in records}
+
+    def captions(self, split: str) -> list[CaptionRecord]:
+        """Pictures of a split with their captions."""
+        return [record for record in self._captions if record.split == split]
+
+    def detection(self, split: str) -> list[DetectionRecord]:
+        """Pictures of a split with boxes, classes and attributes."""
+        return [self._records[record.image_id] for record in self.captions(split)]
+
+    def questions(self, split: str) -> list[QuestionRecord]:
+        """Questions of a split; "hard" holds the test pictures' two-object questions."""
+        return read_vqa(self.paths.questions(split), self.paths.answers(split))
+
+    def pictures(self) -> list[DetectionRecord]:
+        """All pictures that are to be encoded, with their truth for the oracles."""
+        return list(self._records.values())
+
+    def training_ids(self) -> set[int]:
+        """Pictures whose features make mean and deviation."""
+        return {record.image_id for record in self.captions("train")}
+
+    @property
+    def nouns(self) -> dict[str, str]:
+        """Word to category, for grounding."""
+        return noun_words()
+
+    def objects(self, image_id: int) -> list[tuple[set[str], torch.Tensor]]:
+        """What is really there: (categories, box) of each object."""
+        record = self._records[image_id]
+        return [({self.names.objects[c]}, box) for c, box in zip(record.classes.tolist(), record.boxes, strict=False)]
+
+
+class RealSource:
+    """Real photos: Visual Genome for the detector, COCO for captions, both for questions.
+
+    Args:
+        root: a folder laid out like ``data/README.md`` says: ``vg_core``, ``vg_vocab``, ``coco_core``.
+        minimum_boxes: classes and attributes with fewer training boxes are left out.
+    """
+
+    colours = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "white", "black", "brown", "gray")
+    question_splits = SPLITS
+
+    def __init__(self, root: Path, minimum_boxes: int):
+        for part in ("vg_core/objects.json", "vg_vocab/objects_vocab.txt", "coco_core/captions.json"):
+            if not (root / part).exists():
+                raise DataMissing(f"no file {root / part}; --data names a folder with vg_core, vg_vocab and coco_core "
+                                  "as data/README.md describes it")  # fmt: skip
+        self.root, self.minimum_boxes = root, minimum_boxes
+
+    @cached_property
+    def _genome(self) -> tuple[dict[str, list[DetectionRecord]], Names]:
+        """Records by split in the ids of the reduced names. One photo in eight is for testing."""
+        vocabulary = read_names(*(self.root / "vg_vocab" / f"{name}_vocab.txt" for name in ("objects", "attributes")))
+        files = [self.root / "vg_core" / f"{name}.json" for name in ("objects", "attributes")]
+        records, _ = read_visual_genome(*files, self.root / "vg_core" / "images", vocabulary)
+        splits = {split: [] for split in SPLITS}
+        for place, record in enumerate(sorted(records, key=lambda record: record.image_id)):
+            splits[genome_split(place)].append(replace(record, image_id=record.image_id + GENOME_IDS))
+        splits["train"], names = reduce_names(splits["train"], vocabulary, self.minimum_boxes)
+        for split in ("val", "test"):
+            splits[split] = renumber(splits[split], vocabulary, names)
+        return splits, names
+
+    @property
+    def names(self) -> Names:
+        """The classes and attributes that occur often enough in the training photos."""
+        return self._genome[1]
+
+    def detection(self, split: str) -> list[DetectionRecord]:
+        """Visual Genome photos of a split."""
+        return self._genome[0][split]
+
+    @cached_property
+    def _captions(self) -> list[CaptionRecord]:
+        return read_coco_captions(self.root / "coco_core" / "captions.json", self.root / "coco_core" / "images")
+
+    def captions(self, split: str) -> list[CaptionRecord]:
+        """COCO photos of a Karpathy split; "restval" belongs to training."""
+        return [record for record in self._captions if record.split == split]
+
+    @cached_property
+    def _questions(self) -> dict[str, list[QuestionRecord]]:
+        """All questions by the split of their photo."""
+        place = {
+            record.image_id: split for split in SPLITS for record in (*self.captions(split), *self.detection(split))
+        }
+        coco = self.root / "coco_core"
+        asked: list[QuestionRecord] = [
+            *read_aokvqa(coco / "aokvqa.json"), *read_okvqa(coco / "okvqa.json"), *read_cocoqa(coco / "cocoqa.json"),
+            *(replace(record, image_id=record.image_id + GENOME_IDS)
+              for record in read_visual_genome_questions(self.root / "vg_core" / "question_answers.json")),
+        ]  # fmt: skip
+        table = {split: [] for split in SPLITS}
+        for number, record in enumerate(asked):
+            if record.image_id in place:
+                table[place[record.image_id]].append(replace(record, question_id=number))
+        return table
+
+    def questions(self, split: str) -> list[QuestionRecord]:
+        """A-OKVQA, OK-VQA, COCO-QA and Visual Genome questions whose photo is in the split."""
+        return self._questions[split]
+
+    def pictures(self) -> list:
+        """All photos with captions or questions."""
+        genome = [record for split in SPLITS for record in self.detection(split)]
+        coco = [SimpleNamespace(image_id=record.image_id, file=record.file) for record in self._captions]
+        return [*genome, *coco]
+
+    def training_ids(self) -> set[int]:
+        """Photos whose features make mean and deviation."""
+        return {record.image_id for record in (*self.captions("train"), *self.detection("train"))}
+
+    @cached_property
+    def _boxes(self) -> dict[int, list]:
+        return read_coco_boxes(self.root / "coco_core" / "instances_boxes.json")
+
+    @cached_property
+    def nouns(self) -> dict[str, str]:
+        """COCO's category names, singular and plural, and people's words for "person"."""
+        table = {}
+        for category in {name for boxes in self._boxes.values() for name, _ in boxes}:
+            word = tokenise(category)[-1]
+            table[word] = table[word + "s"] = category
+        people = [
+            "man",
+            "woman",
+            "boy",
+            "girl",
+            "person",
+            "people",
+            "men",
+            "women",
+            "child",
+            "children",
+            "player",
+            "rider",
+            "guy",
+            "lady",
+        ]
+        return table | dict.fromkeys(people, "person")
+
+    def objects(self, image_id: int) -> list[tuple[set[str], torch.Tensor]]:
+        """COCO's boxes of a photo."""
+        return [({name}, torch.tensor(box)) for name, box in self._boxes.get(image_id, [])]
+
+
+def genome_split(place: int) -> str:
+    """Every eighth photo tests, the one before it validates.
+
+    >>> [genome_split(n) for n in range(8)]
+    ['train', 'train', 'train', 'train', 'train', 'train', 'val', 'test']
+    """
+    return {6: "val", 7: "test"}.get(place % 8, "train")
+
+
+def open_source(config, world: Path | None) -> PicturebookSource | RealSource:
+    """The source that a configuration names: real data if ``config.data`` is set, else the generated world."""
+    if config.data:
+        return RealSource(Path(config.data), config.minimum_boxes)
+    return PicturebookSource(world)
+
+
+def sentences(records: Iterable[CaptionRecord]) -> list[str]:
+    """All captions of some records."""
+    return [text for record in records for text in record.captions]

@@ -1,0 +1,178 @@
+"""The end of a run: tables as CSV, all figures as JSON, and one page to look at."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from updown_lab.analysis import plots
+from updown_lab.analysis.report import Report
+from updown_lab.files import atomic_path, read_json, write_json
+from updown_lab.pipeline.judging import OBJECTIVES
+from updown_lab.pipeline.plans import make_plan
+from updown_lab.pipeline.sources import open_source
+from updown_lab.pipeline.stages import Work
+from updown_lab.pipeline.tables import Findings
+from updown_lab.store.feature_store import FeatureStore
+from updown_lab.vision.images import load_image
+
+PICTURES = 4  # test pictures shown with regions and attention
+
+
+def tell(work: Work) -> None:
+    """Write ``report.html``, ``report.json`` and ``tables/*.csv`` into the run's folder."""
+    source = open_source(work.config, work.need("world"))
+    findings = Findings(work.run, work.config, source)
+    names = [stage.name for stage in make_plan(work.config, work.run).stages if stage.name != "report"]
+    tables = {"captions": findings.captions(), "vqa": findings.vqa(), "grounding": findings.grounding(),
+              "comparisons": findings.comparisons(), "detector": _detector(work)}  # fmt: skip
+    for name, table in tables.items():
+        with atomic_path(work.run / "tables" / f"{name}.csv") as draft:
+            table.round(4).to_csv(draft, index=False)
+    costs = findings.costs(names)
+    _write_json(work, tables, costs)
+    _write_page(work, source, findings, tables, costs)
+
+
+def _detector(work: Work) -> pd.DataFrame:
+    return pd.DataFrame([read_json(work.need("detector") / "scores.json")])
+
+
+def _write_json(work: Work, tables, costs: pd.DataFrame) -> None:
+    record = {
+        "name": work.config.name,
+        "seed": work.config.seed,
+        "stages": costs.to_dict("records"),
+        "detector": tables["detector"].iloc[0].to_dict(),
+        **{name: tables[name].to_dict("records") for name in ("captions", "vqa", "grounding", "comparisons")},
+    }
+    write_json(work.run / "report.json", _plain(record), indent=1)
+
+
+def _plain(value):
+    """JSON has no NaN: a figure that could not be had is null."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _write_page(work: Work, source, findings: Findings, tables, costs) -> None:
+    real = bool(work.config.data)
+    page = Report(
+        "Bottom-up and top-down attention, " + ("on real photographs" if real else "in a drawn world"),
+        f"preset {work.config.name}, seed {work.config.seed}; every figure on test pictures that no stage was trained on",
+    )
+    _size_note(page, work, source)
+    if not real:
+        page.figure_file(work.need("world") / "contact_sheet.png", "The generated world: Picturebook.")
+    _findings(page, tables["comparisons"])
+    _speaking(page, work, findings, tables)
+    _answering(page, work, source, tables)
+    _seeing(page, work, source, tables)
+    page.heading("What it cost")
+    page.table(costs, "Seconds, CPU seconds and peak memory of each stage.")
+    page.write(work.run / "report.html")
+
+
+def _size_note(page: Report, work: Work, source) -> None:
+    counts = {split: len(source.captions(split)) for split in ("train", "val", "test")}
+    asked = {split: len(source.questions(split)) for split in ("train", "test")}
+    small = ("These figures are of a small run on a small world: compare the rows with each other, never with "
+             "the tables of the paper." if not work.config.data else
+             "This set is tiny. The figures are modest and noisy; they show that every stage reads and handles "
+             "real data, not what the model can reach.")  # fmt: skip
+    page.text(
+        f"{small} Captioned pictures: {counts['train']} for training, {counts['val']} for choosing, "
+        f"{counts['test']} for testing. Questions: {asked['train']} for training, {asked['test']} for testing."
+    )
+
+
+def _findings(page: Report, comparisons: pd.DataFrame) -> None:
+    page.heading("Do the paper's findings hold here?")
+    open_ones = comparisons[(comparisons["low"] <= 0) & (comparisons["high"] >= 0)]
+    page.text("Paired differences on the same test items with 95 % bootstrap intervals. "
+              + ("Every interval lies above zero." if comparisons["holds"].all() else
+                 f"{len(open_ones)} interval(s) include zero: for those rows this run cannot tell."))  # fmt: skip
+    page.table(comparisons, "Differences in points (CIDEr x 100, VQA accuracy in percent).")
+    shown = comparisons.set_index("finding")
+    page.figure(plots.bars_with_intervals(shown, value="estimate"), "The same differences with their intervals.")
+
+
+def _speaking(page: Report, work: Work, findings: Findings, tables) -> None:
+    cfg = work.config
+    page.heading("Speaking: captions")
+    page.table(tables["captions"], "Caption metrics times 100; CIDEr with its 95 % interval.", best="max")
+    for note in findings.judged(cfg.encoders[0], OBJECTIVES[0])["notes"]:
+        page.text(f"Note: {note}")
+    page.table(tables["grounding"], "Grounding: share of object words for which the centre of the most attended region "
+               "lies on that object (pointing), overlaps it by half (iou50), attention mass on it, and share of object "
+               "words that name something that is not there (hallucination).")  # fmt: skip
+    for objective in OBJECTIVES:
+        histories = {
+            kind: pd.read_csv(work.need(f"captions-{kind}-{objective}") / "history.csv") for kind in cfg.encoders
+        }
+        page.figure(plots.curves(histories, "score", title=f"{objective}: validation CIDEr-D"),
+                    "Greedy captions of validation pictures.")  # fmt: skip
+    _attention(page, work, findings)
+
+
+def _attention(page: Report, work: Work, findings: Findings) -> None:
+    """The paper's figure: the same picture through regions and through a grid, a word at a time."""
+    page.heading("Where it looked, word by word")
+    kinds = [work.config.encoders[0], work.config.encoders[-1]]
+    stores = {kind: FeatureStore.open(work.need(f"features-{kind}") / "store") for kind in kinds}
+    looks = {kind: np.load(work.need(f"captions-{kind}-scst") / "attention.npz") for kind in kinds}
+    said = {kind: findings.per_image(kind, "scst")["caption"] for kind in kinds}
+    for record in findings.source.captions("test")[:PICTURES]:
+        rows = [(kind, stores[kind][record.image_id], str(said[kind][record.image_id]).split(),
+                 torch.from_numpy(looks[kind][str(record.image_id)]).float()) for kind in kinds]  # fmt: skip
+        page.figure(plots.attention_compare(load_image(record.file), [row for row in rows if row[2]]),
+                    "A person said: " + record.captions[0], width="full")  # fmt: skip
+
+
+def _answering(page: Report, work: Work, source, tables) -> None:
+    page.heading("Answering: questions")
+    page.table(tables["vqa"], "VQA accuracy in percent as the official evaluation counts it; overall with its 95 % "
+               "interval. \"hard\" questions need two objects at once and are not part of overall.", best="max")  # fmt: skip
+    kind = work.config.encoders[0]
+    table = pd.read_csv(work.need(f"vqa-{kind}") / "answers.csv", keep_default_na=False)
+    weights = np.load(work.need(f"vqa-{kind}") / "attention.npz")
+    store = FeatureStore.open(work.need(f"features-{kind}") / "store")
+    files = {record.image_id: record.file for record in source.pictures()}
+    shown = table[table["question_id"].astype(str).isin(weights.files)].drop_duplicates("question_type").head(6)
+    for row in shown.itertuples():
+        look = torch.from_numpy(weights[str(row.question_id)]).float()[None]
+        figure = plots.attention_strip(load_image(files[row.image_id]), store[row.image_id], [str(row.answer)], look)
+        page.figure(figure, f"{row.question} Answer: {row.answer} ({row.score:.0f} % of full marks; most people said "
+                    f"{row.truth}).", width="small")  # fmt: skip
+
+
+def _seeing(page: Report, work: Work, source, tables) -> None:
+    page.heading("Seeing: the detector")
+    page.table(
+        tables["detector"], "On test pictures: mean average precision at IoU 0.5; class and colour on true boxes."
+    )
+    page.figure(plots.curves({"detector": pd.read_csv(work.need("detector") / "history.csv")}, "score"),
+                "Validation mAP@0.5 while training.")  # fmt: skip
+    store = FeatureStore.open(work.need("features-" + work.config.encoders[0]) / "store")
+    records = [record for record in source.detection("test") if record.image_id in store][:PICTURES]
+    for record in records:
+        figure = plots.draw_regions(load_image(record.file), store[record.image_id], source.names.objects,
+                                    source.names.attributes)  # fmt: skip
+        page.figure(figure, "Regions with class and attribute.", width="half")
+
+
+def printed(run: Path) -> str:
+    """The small tables that a finished run prints."""
+    parts = []
+    for name, columns in (("detector", None), ("captions", ["features", "objective", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr"]),
+                          ("vqa", None), ("grounding", None), ("comparisons", None)):  # fmt: skip
+        table = pd.read_csv(run / "tables" / f"{name}.csv")
+        text = (table[columns] if columns else table).round(3).to_string(index=False)
+        parts.append(f"{name}\n{text}")
+    return "\n\n".join(parts)

@@ -1,0 +1,240 @@
+"""What each stage does: thin functions between the recipes and the folders.
+
+Each takes a ``Work`` (its folder, the folders of the stages it needs, the numbers) and
+leaves files that the next stage reads.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from updown_lab.checkpoints import load_weights, read_facts, save_model
+from updown_lab.config import Config
+from updown_lab.datasets.picturebook import Paths, make_picturebook
+from updown_lab.files import atomic_path, write_json
+from updown_lab.metrics.vqa import vqa_accuracy
+from updown_lab.models.captioner import UpDownCaptioner
+from updown_lab.models.vqa import UpDownVqa
+from updown_lab.pipeline.sources import open_source, sentences
+from updown_lab.pipeline.stages import Work
+from updown_lab.store.feature_store import FeatureStore
+from updown_lab.store.writer import write_features
+from updown_lab.text import AnswerVocabulary, Vocabulary
+from updown_lab.training.answering import Questions, answer_all, new_vqa, train_vqa
+from updown_lab.training.seeing import pretrain_trunk, score_detector, train_detector
+from updown_lab.training.speaking import (
+    CaptionImages,
+    describe_images,
+    new_captioner,
+    train_captioner,
+    train_self_critical,
+)  # fmt: skip
+from updown_lab.vision.detector import BottomUpDetector
+from updown_lab.vision.encoders import build_encoder
+from updown_lab.vision.images import load_image
+from updown_lab.vision.trunk import Classifier, Trunk, build_trunk
+
+ATTENTION_EXAMPLES = 60  # questions whose attention is kept for the report
+
+
+def best_device() -> torch.device:
+    """CUDA, then Apple's MPS, then the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _source(work: Work):
+    return open_source(work.config, work.need("world"))
+
+
+def draw_world(work: Work) -> None:
+    """Draw the generated world and a contact sheet of it."""
+    from updown_lab.analysis.plots import contact_sheet
+
+    paths = make_picturebook(work.folder, work.config.world, work.config.seed)
+    files = sorted(paths.images.iterdir())[:48]
+    contact_sheet([load_image(file) for file in files], columns=8).savefig(work.folder / "contact_sheet.png", dpi=110)
+
+
+def train_trunk(work: Work) -> None:
+    """Pre-train the trunk on single things."""
+    paths, cfg = Paths(work.need("world")), work.config
+    crops, labels = np.load(paths.crops("crops.npy")), np.load(paths.crops("labels.npy"))
+    order = np.random.default_rng(cfg.seed).permutation(len(crops))
+    classifier = pretrain_trunk(crops[order], labels[order], cfg, work.folder, best_device())
+    save_model(work.folder, classifier, classes=int(labels.max()) + 1)
+
+
+def load_trunk(folder: Path, cfg: Config) -> Trunk:
+    """The pre-trained trunk: ours if that stage ran, else ImageNet's as configured."""
+    trunk = build_trunk(cfg.trunk)
+    if cfg.trunk.weights == "pretrained":
+        trunk = load_weights(folder, Classifier(trunk, read_facts(folder)["classes"])).trunk
+    return trunk.eval()
+
+
+def train_eyes(work: Work) -> None:
+    """Train the detector and score it on test pictures."""
+    source, cfg = _source(work), work.config
+    data = {split: source.detection(split) for split in ("train", "val")}
+    detector = train_detector(load_trunk(work.need("trunk"), cfg), data, source.names, cfg, work.folder, best_device())
+    names = {"objects": source.names.objects, "attributes": source.names.attributes}
+    save_model(work.folder, detector, **names)
+    colours = [colour for colour in source.colours if colour in source.names.attributes]
+    scores = score_detector(detector, source.detection("test"), source.names, colours)
+    write_json(work.folder / "scores.json", {**scores, "classes": len(names["objects"]),
+               "attributes": len(names["attributes"]), "pictures": len(source.detection("test"))}, indent=1)  # fmt: skip
+
+
+def load_detector(folder: Path, cfg: Config) -> BottomUpDetector:
+    """A trained detector from its folder."""
+    facts = read_facts(folder)
+    trunk = build_trunk(_without_weights(cfg))
+    return load_weights(folder, BottomUpDetector(trunk, cfg.detector, len(facts["objects"]), len(facts["attributes"])))
+
+
+def _without_weights(cfg: Config):
+    from dataclasses import replace
+
+    return replace(cfg.trunk, weights="none")
+
+
+def make_encoder(work: Work, kind: str):
+    """The encoder of a kind, with the networks of this run."""
+    device, parts = best_device(), {}
+    if kind.startswith("grid-pretrained"):
+        parts["trunk"] = load_trunk(work.need("trunk"), work.config).to(device)
+    elif kind == "symbolic":
+        names = _source(work).names
+        parts |= {"classes": len(names.objects), "attributes": len(names.attributes)}
+    else:
+        parts["detector"] = load_detector(work.need("detector"), work.config).to(device)
+    return build_encoder(kind, work.config, **parts)
+
+
+def extract(work: Work) -> None:
+    """Encode all pictures of the source into a feature store; goes on where it was interrupted."""
+    source, kind = _source(work), work.argument
+    encoder = make_encoder(work, kind)
+
+    def encode(records):
+        return encoder.encode([load_image(record.file) for record in records], records)
+
+    items = [(record.image_id, lambda record=record: record) for record in source.pictures()]
+    write_features(encode, items, work.folder / "store", encoder.feature_dim, dtype=work.config.feature_dtype,
+                   source=kind, training_ids=source.training_ids(), batch_size=16)  # fmt: skip
+
+
+def _caption_images(work: Work, kind: str, vocabulary: Vocabulary | None = None):
+    source, cfg = _source(work), work.config
+    if vocabulary is None:
+        vocabulary = Vocabulary.build(sentences(source.captions("train")), cfg.captioner.minimum_count)
+    store = FeatureStore.open(work.need(f"features-{kind}") / "store")
+    images = {split: CaptionImages(source.captions(split), store, vocabulary, cfg.captioner.maximum_words, best_device())
+              for split in ("train", "val", "test")}  # fmt: skip
+    return store, vocabulary, images
+
+
+def learn_captions(work: Work) -> None:
+    """Cross-entropy training of the captioner on one kind of features, and its captions of the test pictures."""
+    store, vocabulary, images = _caption_images(work, work.argument)
+    model = new_captioner(store, vocabulary, work.config).to(best_device())
+    train_captioner(model, images["train"], images["val"], work.config, work.folder)
+    _finish_captions(work, model, vocabulary, images["test"])
+
+
+def improve_captions(work: Work) -> None:
+    """Self-critical training from the cross-entropy weights."""
+    start = work.need(f"captions-{work.argument}-cross-entropy")
+    _, vocabulary, images = _caption_images(work, work.argument, Vocabulary.load(start / "vocabulary.json"))
+    model = load_captioner(start, work.config).to(best_device())
+    train_self_critical(model, images["train"], images["val"], work.config, work.folder)
+    _finish_captions(work, model, vocabulary, images["test"])
+
+
+def load_captioner(folder: Path, cfg: Config) -> UpDownCaptioner:
+    """A trained captioner from its folder."""
+    facts = read_facts(folder)
+    return load_weights(folder, UpDownCaptioner(cfg.captioner, facts["vocabulary_size"], facts["feature_dim"]))
+
+
+def _finish_captions(work: Work, model, vocabulary: Vocabulary, test: CaptionImages) -> None:
+    save_model(work.folder, model, vocabulary_size=len(vocabulary), feature_dim=test.store.feature_dim,
+               features=work.argument)  # fmt: skip
+    vocabulary.save(work.folder / "vocabulary.json")
+    captions = describe_images(model, test, work.config)
+    rows = [{"image_id": image, "caption": vocabulary.decode(caption.words), "log_prob": caption.log_prob}
+            for image, caption in zip(test.image_ids, captions, strict=False)]  # fmt: skip
+    write_json(work.folder / "captions.json", rows, indent=0)
+    weights = {
+        str(image): caption.weights.cpu().half().numpy()
+        for image, caption in zip(test.image_ids, captions, strict=False)
+    }
+    _save_arrays(work.folder / "attention.npz", weights)
+
+
+def _save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    with atomic_path(path) as draft, open(draft, "wb") as stream:
+        np.savez(stream, **arrays)
+
+
+def learn_answers(work: Work) -> None:
+    """Train the VQA model on one kind of features ("question-only" sees nothing) and answer the test questions."""
+    source, cfg, kind = _source(work), work.config, work.argument
+    records = {split: source.questions(split) for split in source.question_splits}
+    store = None if kind == "question-only" else FeatureStore.open(work.need(f"features-{kind}") / "store")
+    vocabulary = Vocabulary.build((record.question for record in records["train"]), cfg.vqa.minimum_count)
+    answers = AnswerVocabulary.build([[record.answer] for record in records["train"]], cfg.vqa.answer_minimum_count)
+    sets = {split: Questions(rows, store, vocabulary, answers, cfg.vqa.maximum_words, best_device())
+            for split, rows in records.items()}  # fmt: skip
+    model = new_vqa(sets["train"], vocabulary, cfg).to(best_device())
+    train_vqa(model, sets["train"], sets["val"], cfg, work.folder)
+    save_model(work.folder, model, vocabulary_size=len(vocabulary), answers=len(answers), features=kind,
+               feature_dim=store.feature_dim if store else 1)  # fmt: skip
+    vocabulary.save(work.folder / "vocabulary.json")
+    answers.save(work.folder / "answers.json")
+    tables = [_answered(model, sets[split], split) for split in source.question_splits if split not in ("train", "val")]
+    with atomic_path(work.folder / "answers.csv") as draft:
+        pd.concat(tables).to_csv(draft, index=False)
+    if store:
+        _keep_attention(work, model, sets["test"])
+
+
+def load_vqa(folder: Path, cfg: Config) -> UpDownVqa:
+    """A trained VQA model from its folder."""
+    facts = read_facts(folder)
+    sizes = (facts["vocabulary_size"], facts["answers"], facts["feature_dim"])
+    return load_weights(folder, UpDownVqa(cfg.vqa, *sizes))
+
+
+def _answered(model, questions: Questions, split: str) -> pd.DataFrame:
+    """The answers of a split beside the truth, scored as the official evaluation does."""
+    chosen, sure = answer_all(model, questions)
+    said = {
+        record.question_id: questions.answers.answers[answer]
+        for record, answer in zip(questions.records, chosen, strict=False)
+    }
+    return scored_answers(questions.records, said, split).assign(probability=np.round(sure, 4))
+
+
+def scored_answers(records, said: dict[int, str], split: str) -> pd.DataFrame:
+    """One row a question with the official score of what was said."""
+    scores = vqa_accuracy(said, records).per_question["score"]
+    rows = [{"split": split, "question_id": record.question_id, "image_id": record.image_id,
+             "answer_type": record.answer_type, "question_type": record.question_type, "question": record.question,
+             "answer": said[record.question_id], "truth": record.answer,
+             "score": scores.loc[record.question_id]} for record in records]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _keep_attention(work: Work, model, questions: Questions) -> None:
+    rows = list(range(min(ATTENTION_EXAMPLES, len(questions))))
+    regions, ids, owners, _ = questions.batch(rows)
+    with torch.inference_mode():
+        weights = model(regions, ids, owners)[1]
+    counts = regions.mask.sum(1)[owners].tolist()
+    _save_arrays(work.folder / "attention.npz", {str(questions.records[row].question_id): weights[row, :count].cpu().numpy()
+                                                 for row, count in zip(rows, counts, strict=False)})  # fmt: skip
