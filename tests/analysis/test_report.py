@@ -126,7 +126,7 @@ def test_numbers_stand_right_and_text_left():
 
     assert cells(Report("t").table(table)) == [
         ("", "a"), ("number", "0.123"), ("number", "1,234"), ("", "True"),
-        ("", "b"), ("number", "−1.000"), ("number", "5"), ("", "False"),
+        ("", "b"), ("number", "\N{MINUS SIGN}1.000"), ("number", "5"), ("", "False"),
     ]  # fmt: skip
     assert ("number", "12.3%") in cells(Report("t").table(table, formats={"score": ".1%"}))
 
@@ -140,7 +140,7 @@ def test_the_best_value_is_bold_and_ties_as_printed_share_it():
     assert [kind == "number best" for kind, _ in both[0::2]] == [True, True, False, False]
     assert [kind == "number best" for kind, _ in both[1::2]] == [True, False, False, False]
     assert [kind == "number best" for kind, _ in chosen[1::2]] == [False, True, False, True]
-    assert both[6] == ("number", "–")
+    assert both[6] == ("number", "\N{EN DASH}")
     for wrong in ({"best": "largest"}, {"best": {"sideways": "max"}}, {"formats": {"sideways": ".1f"}}):
         with pytest.raises(ValueError, match="columns"):
             Report("t").table(table, **wrong)

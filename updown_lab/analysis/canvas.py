@@ -179,6 +179,7 @@ def chart(width: float, height: float, title: str) -> tuple[Picture, Axes]:
     """An empty chart without the frame that nobody reads."""
     figure = Picture(figsize=(width, height), dpi=150, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
+    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)  # inches of air, for pages that are not white
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#9A9A9A")

@@ -16,6 +16,7 @@ from PIL import Image
 from updown_lab.files import atomic_path
 
 PIXELS_PER_INCH = 96  # how browsers measure
+MINUS, NOTHING = "\N{MINUS SIGN}", "\N{EN DASH}"
 WIDE = 750  # pixels; a wider figure may leave the text column on a large screen
 
 
@@ -178,11 +179,11 @@ def _format(value, form: str | None) -> str:
     ('−0.123', '1,234,567', '–', '50%')
     """
     if value is None or value is pd.NA or (isinstance(value, numbers.Real) and math.isnan(value)):
-        return "–"
+        return NOTHING
     if isinstance(value, bool) or not isinstance(value, numbers.Number):
         return str(value)
     default = "," if isinstance(value, numbers.Integral) else ".3f"
-    return format(value, form or default).replace("-", "−")
+    return format(value, form or default).replace("-", MINUS)
 
 
 def _encode(picture: Figure | Image.Image) -> tuple[bytes, str, int]:

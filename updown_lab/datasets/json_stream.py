@@ -120,7 +120,7 @@ class _Text:
                     return value
             except json.JSONDecodeError as error:
                 cut = error.msg.startswith("Unterminated") or error.pos > len(self.window) - LONGEST_MARK
-                if self.ended or not cut:
+                if self.ended:
                     wrong = (
                         "the file ends inside a value" if cut else f"{error.msg} at {self.window[error.pos :][:30]!r}"
                     )

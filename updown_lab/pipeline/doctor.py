@@ -25,7 +25,7 @@ def findings() -> list[tuple[str, str]]:
     return [
         ("updown_lab", f"{__version__}, Python {platform.python_version()}, torch {torch.__version__}"),
         ("device", best_device().type),
-        ("cores", f"{os.cpu_count()} (load {os.getloadavg()[0]:.1f})" if hasattr(os, "getloadavg") else str(os.cpu_count())),
+        ("cores", _cores()),
         ("memory", _memory()),
         ("disk", f"{free:.0f} GB free here"),
         ("java", str(java) if java else missing_java_message()),
@@ -35,6 +35,11 @@ def findings() -> list[tuple[str, str]]:
         ("quickstart", "done: runs/quickstart/report.html" if Path("runs/quickstart/report.html").exists() else
          "not run yet: make quickstart"),
     ]  # fmt: skip
+
+
+def _cores() -> str:
+    load = f" (load {os.getloadavg()[0]:.1f})" if hasattr(os, "getloadavg") else ""
+    return f"{os.cpu_count()}{load}"
 
 
 def _memory() -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from PIL import Image
 
 from updown_lab.analysis import plots
 from updown_lab.analysis.report import Report
@@ -17,11 +18,12 @@ from updown_lab.pipeline.tables import Findings
 from updown_lab.store.feature_store import FeatureStore
 from updown_lab.vision.images import load_image
 
+UNPRINTED = ("BLEU-1", "BLEU-2", "BLEU-3", "SPICE")  # in the CSV and the report, too wide for a terminal
 PICTURES = 4  # test pictures shown with regions and attention
 
 
 def tell(work: Work) -> None:
-    """Write ``report.html``, ``report.json`` and ``tables/*.csv`` into the run's folder."""
+    """Write ``report.html``, ``report.json``, ``tables/*.csv`` and ``pictures/*.png`` into the run's folder."""
     source = open_source(work.config, work.need("world"))
     findings = Findings(work.run, work.config, source)
     names = [stage.name for stage in make_plan(work.config, work.run).stages if stage.name != "report"]
@@ -65,17 +67,19 @@ def _write_page(work: Work, source, findings: Findings, tables, costs) -> None:
     real = bool(work.config.data)
     page = Report(
         "Bottom-up and top-down attention, " + ("on real photographs" if real else "in a drawn world"),
-        f"preset {work.config.name}, seed {work.config.seed}; every figure on test pictures that no stage was trained on",
+        f"preset {work.config.name}, seed {work.config.seed}; scored on test pictures that no stage was trained on",
     )
     _size_note(page, work, source)
     if not real:
-        page.figure_file(work.need("world") / "contact_sheet.png", "The generated world: Picturebook.")
+        with Image.open(work.need("world") / "contact_sheet.png") as sheet:
+            page.figure(sheet.convert("RGB"), "The generated world: Picturebook.")
     _findings(page, tables["comparisons"])
     _speaking(page, work, findings, tables)
     _answering(page, work, source, tables)
     _seeing(page, work, source, tables)
     page.heading("What it cost")
-    page.table(costs, "Seconds, CPU seconds and peak memory of each stage.")
+    page.table(costs, "Seconds, CPU seconds and peak memory of each stage.",
+               formats=dict.fromkeys(costs.columns[1:], ".0f"))  # fmt: skip
     page.write(work.run / "report.html")
 
 
@@ -98,7 +102,8 @@ def _findings(page: Report, comparisons: pd.DataFrame) -> None:
     page.text("Paired differences on the same test items with 95 % bootstrap intervals. "
               + ("Every interval lies above zero." if comparisons["holds"].all() else
                  f"{len(open_ones)} interval(s) include zero: for those rows this run cannot tell."))  # fmt: skip
-    page.table(comparisons, "Differences in points (CIDEr x 100, VQA accuracy in percent).")
+    page.table(comparisons, "Differences in points (CIDEr x 100, VQA accuracy in percent).",
+               formats=dict.fromkeys(("estimate", "low", "high"), ".1f"))  # fmt: skip
     shown = comparisons.set_index("finding")
     page.figure(plots.bars_with_intervals(shown, value="estimate"), "The same differences with their intervals.")
 
@@ -106,7 +111,10 @@ def _findings(page: Report, comparisons: pd.DataFrame) -> None:
 def _speaking(page: Report, work: Work, findings: Findings, tables) -> None:
     cfg = work.config
     page.heading("Speaking: captions")
-    page.table(tables["captions"], "Caption metrics times 100; CIDEr with its 95 % interval.", best="max")
+    metrics = [name for name in tables["captions"].columns if name not in ("features", "objective")]
+    best = {name: "max" for name in metrics if name not in ("CIDEr low", "CIDEr high", "SPICE")}
+    page.table(tables["captions"], "Caption metrics times 100; CIDEr with its 95 % interval.", best,
+               dict.fromkeys(metrics, ".1f"))  # fmt: skip
     for note in findings.judged(cfg.encoders[0], OBJECTIVES[0])["notes"]:
         page.text(f"Note: {note}")
     page.table(tables["grounding"], "Grounding: share of object words for which the centre of the most attended region "
@@ -131,14 +139,17 @@ def _attention(page: Report, work: Work, findings: Findings) -> None:
     for record in findings.source.captions("test")[:PICTURES]:
         rows = [(kind, stores[kind][record.image_id], str(said[kind][record.image_id]).split(),
                  torch.from_numpy(looks[kind][str(record.image_id)]).float()) for kind in kinds]  # fmt: skip
-        page.figure(plots.attention_compare(load_image(record.file), [row for row in rows if row[2]]),
-                    "A person said: " + record.captions[0], width="full")  # fmt: skip
+        figure = plots.attention_compare(load_image(record.file), [row for row in rows if row[2]])
+        with atomic_path(work.run / "pictures" / f"attention-{record.image_id}.png") as draft:
+            figure.savefig(draft, format="png", dpi=120)
+        page.figure(figure, "A person said: " + record.captions[0])
 
 
 def _answering(page: Report, work: Work, source, tables) -> None:
     page.heading("Answering: questions")
     page.table(tables["vqa"], "VQA accuracy in percent as the official evaluation counts it; overall with its 95 % "
-               "interval. \"hard\" questions need two objects at once and are not part of overall.", best="max")  # fmt: skip
+               "interval. Hard questions need two objects at once and are not part of overall.",
+               formats=dict.fromkeys(tables["vqa"].columns[1:], ".1f"))  # fmt: skip
     kind = work.config.encoders[0]
     table = pd.read_csv(work.need(f"vqa-{kind}") / "answers.csv", keep_default_na=False)
     weights = np.load(work.need(f"vqa-{kind}") / "attention.npz")
@@ -149,7 +160,7 @@ def _answering(page: Report, work: Work, source, tables) -> None:
         look = torch.from_numpy(weights[str(row.question_id)]).float()[None]
         figure = plots.attention_strip(load_image(files[row.image_id]), store[row.image_id], [str(row.answer)], look)
         page.figure(figure, f"{row.question} Answer: {row.answer} ({row.score:.0f} % of full marks; most people said "
-                    f"{row.truth}).", width="small")  # fmt: skip
+                    f"{row.truth}).", width=260)  # fmt: skip
 
 
 def _seeing(page: Report, work: Work, source, tables) -> None:
@@ -164,15 +175,14 @@ def _seeing(page: Report, work: Work, source, tables) -> None:
     for record in records:
         figure = plots.draw_regions(load_image(record.file), store[record.image_id], source.names.objects,
                                     source.names.attributes)  # fmt: skip
-        page.figure(figure, "Regions with class and attribute.", width="half")
+        page.figure(figure, "Regions with class and attribute.", width=380)
 
 
 def printed(run: Path) -> str:
     """The small tables that a finished run prints."""
     parts = []
-    for name, columns in (("detector", None), ("captions", ["features", "objective", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr"]),
-                          ("vqa", None), ("grounding", None), ("comparisons", None)):  # fmt: skip
+    for name in ("detector", "captions", "vqa", "grounding", "comparisons"):
         table = pd.read_csv(run / "tables" / f"{name}.csv")
-        text = (table[columns] if columns else table).round(3).to_string(index=False)
-        parts.append(f"{name}\n{text}")
+        table = table.drop(columns=[column for column in UNPRINTED if column in table])
+        parts.append(f"{name}\n{table.round(3 if name in ('detector', 'grounding') else 1).to_string(index=False)}")
     return "\n\n".join(parts)

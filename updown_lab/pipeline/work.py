@@ -85,8 +85,8 @@ def train_eyes(work: Work) -> None:
     save_model(work.folder, detector, **names)
     colours = [colour for colour in source.colours if colour in source.names.attributes]
     scores = score_detector(detector, source.detection("test"), source.names, colours)
-    write_json(work.folder / "scores.json", {**scores, "classes": len(names["objects"]),
-               "attributes": len(names["attributes"]), "pictures": len(source.detection("test"))}, indent=1)  # fmt: skip
+    sizes = {"classes": len(names["objects"]), "attributes": len(names["attributes"])}
+    write_json(work.folder / "scores.json", {**scores, **sizes, "pictures": len(source.detection("test"))}, indent=1)
 
 
 def load_detector(folder: Path, cfg: Config) -> BottomUpDetector:
@@ -133,8 +133,10 @@ def _caption_images(work: Work, kind: str, vocabulary: Vocabulary | None = None)
     if vocabulary is None:
         vocabulary = Vocabulary.build(sentences(source.captions("train")), cfg.captioner.minimum_count)
     store = FeatureStore.open(work.need(f"features-{kind}") / "store")
-    images = {split: CaptionImages(source.captions(split), store, vocabulary, cfg.captioner.maximum_words, best_device())
-              for split in ("train", "val", "test")}  # fmt: skip
+    images = {
+        split: CaptionImages(source.captions(split), store, vocabulary, cfg.captioner.maximum_words, best_device())
+        for split in ("train", "val", "test")
+    }
     return store, vocabulary, images
 
 
@@ -222,11 +224,13 @@ def _answered(model, questions: Questions, split: str) -> pd.DataFrame:
 
 def scored_answers(records, said: dict[int, str], split: str) -> pd.DataFrame:
     """One row a question with the official score of what was said."""
-    scores = vqa_accuracy(said, records).per_question["score"]
-    rows = [{"split": split, "question_id": record.question_id, "image_id": record.image_id,
-             "answer_type": record.answer_type, "question_type": record.question_type, "question": record.question,
-             "answer": said[record.question_id], "truth": record.answer,
-             "score": scores.loc[record.question_id]} for record in records]  # fmt: skip
+    scores = vqa_accuracy(said, records).per_question["score"].tolist()
+    rows = [
+        {"split": split, "question_id": record.question_id, "image_id": record.image_id,
+         "answer_type": record.answer_type, "question_type": record.question_type, "question": record.question,
+         "answer": said[record.question_id], "truth": record.answer, "score": score}
+        for record, score in zip(records, scores, strict=True)
+    ]  # fmt: skip
     return pd.DataFrame(rows)
 
 
@@ -236,5 +240,6 @@ def _keep_attention(work: Work, model, questions: Questions) -> None:
     with torch.inference_mode():
         weights = model(regions, ids, owners)[1]
     counts = regions.mask.sum(1)[owners].tolist()
-    _save_arrays(work.folder / "attention.npz", {str(questions.records[row].question_id): weights[row, :count].cpu().numpy()
-                                                 for row, count in zip(rows, counts, strict=False)})  # fmt: skip
+    names = [str(questions.records[row].question_id) for row in rows]
+    kept = {name: look[:count].cpu().numpy() for name, look, count in zip(names, weights, counts, strict=True)}
+    _save_arrays(work.folder / "attention.npz", kept)
