@@ -132,6 +132,7 @@ class VqaConfig:
     normalise: bool = True  # scale each region's feature to length 1 (Teney et al. 2018)
     standardise: bool = False
     dropout: float = 0.5
+    group_by_image: bool = False  # a step takes all questions of its images: their regions are projected once
 
 
 @dataclass(frozen=True)

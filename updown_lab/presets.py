@@ -83,13 +83,19 @@ TINY = c.Config(
         ),
     ),
     vqa=c.VqaConfig(
-        embedding_size=64, hidden_size=128, standardise=True, normalise=False, answer_minimum_count=1, dropout=0.2
+        embedding_size=64,
+        hidden_size=128,
+        standardise=True,
+        normalise=False,
+        answer_minimum_count=1,
+        dropout=0.2,
+        group_by_image=True,
     ),
     vqa_training=c.TrainingConfig(
         steps=1600,
-        batch_size=128,
+        batch_size=256,
         optimiser="adam",
-        learning_rate=2e-3,
+        learning_rate=3e-3,
         weight_decay=0.0,
         schedule="cosine",
         warmup=0.05,

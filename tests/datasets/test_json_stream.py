@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from updown_lab.datasets import json_stream
@@ -22,6 +22,7 @@ values = st.recursive(
 records = st.lists(st.dictionaries(st.text(max_size=5), values, max_size=3), max_size=5)
 
 
+@example(before=[None, 0.5, 1e-7], wanted=[{"a": 1}], after=None, piece=1, indent=None)  # "0." is cut before its 5
 @settings(deadline=None, max_examples=60)
 @given(before=values, wanted=records, after=values, piece=st.integers(1, 40), indent=st.sampled_from([None, 2]))
 def test_streaming_gives_what_json_loads_gives_wherever_the_pieces_end(before, wanted, after, piece, indent):
@@ -62,7 +63,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     tracemalloc.stop()
 
     assert count == 8000
-    assert peak < 2_000_000  # the file has 16 million characters
+    assert peak < 1_000_000  # the file has 16 million characters
 
 
 @pytest.mark.parametrize(

@@ -115,17 +115,17 @@ class _Text:
         while True:
             try:
                 value, end = self.decode(self.window, self.start)
-                if end < len(self.window) or self.ended:  # a number at the edge might go on in the next piece
+                if end < len(self.window) - LONGEST_MARK or self.ended:  # near the edge, "0." may be the start of 0.5
                     self.start = end
                     return value
             except json.JSONDecodeError as error:
                 cut = error.msg.startswith("Unterminated") or error.pos > len(self.window) - LONGEST_MARK
-                if self.ended:
+                if self.ended or not cut:
                     wrong = (
                         "the file ends inside a value" if cut else f"{error.msg} at {self.window[error.pos :][:30]!r}"
                     )
                     raise _BrokenJson(wrong) from None
-            self.more(max(PIECE, len(self.window)))  # doubling keeps the total work linear in a long value
+            self.more(max(PIECE, len(self.window) - self.start))  # doubling keeps the total work linear in a long value
 
 
 def _items(text: _Text) -> Iterator:

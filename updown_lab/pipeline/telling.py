@@ -98,10 +98,11 @@ def _size_note(page: Report, work: Work, source) -> None:
 
 def _findings(page: Report, comparisons: pd.DataFrame) -> None:
     page.heading("Do the paper's findings hold here?")
-    open_ones = comparisons[(comparisons["low"] <= 0) & (comparisons["high"] >= 0)]
-    page.text("Paired differences on the same test items with 95 % bootstrap intervals. "
-              + ("Every interval lies above zero." if comparisons["holds"].all() else
-                 f"{len(open_ones)} interval(s) include zero: for those rows this run cannot tell."))  # fmt: skip
+    against = (comparisons["high"] < 0).sum()
+    unclear = len(comparisons) - comparisons["holds"].sum() - against
+    page.text(f"Paired differences on the same test items, 95 % bootstrap intervals: {comparisons['holds'].sum()} of "
+              f"{len(comparisons)} lie above zero, {unclear} include zero (this run cannot tell), {against} lie below "
+              "(the opposite was found).")  # fmt: skip
     page.table(comparisons, "Differences in points (CIDEr x 100, VQA accuracy in percent).",
                formats=dict.fromkeys(("estimate", "low", "high"), ".1f"))  # fmt: skip
     shown = comparisons.set_index("finding")
@@ -111,9 +112,10 @@ def _findings(page: Report, comparisons: pd.DataFrame) -> None:
 def _speaking(page: Report, work: Work, findings: Findings, tables) -> None:
     cfg = work.config
     page.heading("Speaking: captions")
-    metrics = [name for name in tables["captions"].columns if name not in ("features", "objective")]
+    captions = tables["captions"].drop(columns=["BLEU-2", "BLEU-3"])
+    metrics = list(captions.columns[2:])
     best = {name: "max" for name in metrics if name not in ("CIDEr low", "CIDEr high", "SPICE")}
-    page.table(tables["captions"], "Caption metrics times 100; CIDEr with its 95 % interval.", best,
+    page.table(captions, "Caption metrics times 100; CIDEr with its 95 % interval.", best,
                dict.fromkeys(metrics, ".1f"))  # fmt: skip
     for note in findings.judged(cfg.encoders[0], OBJECTIVES[0])["notes"]:
         page.text(f"Note: {note}")

@@ -84,12 +84,28 @@ def new_vqa(train: Questions, vocabulary: Vocabulary, cfg: Config) -> UpDownVqa:
     return model
 
 
+def question_groups(questions: Questions, cfg: Config) -> tuple[list[list[int]], int]:
+    """What a step draws from: single questions, or all questions of an image together.
+
+    Returns:
+        Groups of question rows, and how many groups make about ``cfg.vqa_training.batch_size`` questions.
+    """
+    if not cfg.vqa.group_by_image:
+        return [[row] for row in range(len(questions))], cfg.vqa_training.batch_size
+    groups: dict[int, list[int]] = {}
+    for row, record in enumerate(questions.records):
+        groups.setdefault(record.image_id, []).append(row)
+    return list(groups.values()), max(1, round(cfg.vqa_training.batch_size * len(groups) / max(1, len(questions))))
+
+
 def train_vqa(model: UpDownVqa, train: Questions, validation: Questions, cfg: Config, folder: Path) -> UpDownVqa:
     """Sigmoid cross-entropy against soft scores; Anderson et al. 2018, Sec. 3.3 and 4.3."""
-    batches = Batches(len(train), cfg.vqa_training.batch_size, cfg.seed)
+    groups, size = question_groups(train, cfg)
+    batches = Batches(len(groups), size, cfg.seed)
 
     def losses_at(step: int) -> dict[str, Tensor]:
-        regions, questions, owners, targets = train.batch(batches.rows(step))
+        rows = [row for group in batches.rows(step) for row in groups[group]]
+        regions, questions, owners, targets = train.batch(rows)
         logits, _ = model(regions, questions, owners)
         return {"soft_cross_entropy": vqa_loss(logits, targets)}
 

@@ -4,8 +4,11 @@ Each step seeds the random generators from (seed, step), so all that a resumed r
 needs to know is which step comes next.
 """
 
+import signal
+import threading
 import time
 from collections.abc import Callable
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -123,7 +126,7 @@ class Trainer:
         """One optimisation step on the sum of the losses; a loss that is not finite stops with its name."""
         total = sum(losses.values())
         if not torch.isfinite(total):
-            parts = {name: float(value) for name, value in losses.items()}
+            parts = {name: float(value.detach()) for name, value in losses.items()}
             raise UpdownError(f"the loss is not finite at step {self.step}: {parts}; try a lower learning rate")
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.cfg, self.step)
@@ -171,7 +174,7 @@ def fit(
         seed:      random numbers of each step follow from (seed, step).
         evaluate:  gives validation scores; the one called "score" chooses the best.
         title:     text before the progress bar.
-        checkpoint_seconds: how much work an interrupt may cost.
+        checkpoint_seconds: how much work a kill may cost; Ctrl-C costs none, it waits until the step is whole.
 
     Returns:
         History: a row for each stretch of ``cfg.evaluate_every`` steps.
@@ -183,31 +186,53 @@ def fit(
     folder = Path(folder)
     trainer = Trainer(model, cfg, folder, seed)
     saved = time.monotonic()
-    with progress(None, title, total=cfg.steps, unit="step", initial=trainer.step) as bar:
-        try:
-            while trainer.step < cfg.steps:
-                model.train()
-                torch.manual_seed(seed * 1_000_003 + trainer.step)
-                with autocast(trainer.device):
-                    losses = losses_at(trainer.step)
-                trainer.update(losses)
-                trainer.step += 1
-                bar.update()
-                if trainer.step % cfg.evaluate_every == 0 or trainer.step == cfg.steps:
-                    trainer.record(_evaluated(model, evaluate))
-                    bar.set_postfix({k: f"{v:.3f}" for k, v in trainer.history[-1].items() if k != "step"})
-                    _write_history(trainer, folder)
-                if time.monotonic() - saved > checkpoint_seconds:
-                    trainer.save()
-                    saved = time.monotonic()
-        except KeyboardInterrupt:
-            trainer.save()
-            raise
+    bar = progress(None, title, total=cfg.steps, unit="step", initial=trainer.step)
+    with bar, _interrupts_wait() as interrupts:
+        while trainer.step < cfg.steps:
+            model.train()
+            torch.manual_seed(seed * 1_000_003 + trainer.step)
+            with autocast(trainer.device):
+                losses = losses_at(trainer.step)
+            trainer.update(losses)
+            trainer.step += 1
+            bar.update()
+            if trainer.step % cfg.evaluate_every == 0 or trainer.step == cfg.steps:
+                trainer.record(_evaluated(model, evaluate))
+                bar.set_postfix({k: f"{v:.3f}" for k, v in trainer.history[-1].items() if k != "step"})
+                _write_history(trainer, folder)
+            if interrupts or time.monotonic() - saved > checkpoint_seconds:
+                trainer.save()
+                saved = time.monotonic()
+            if interrupts:
+                raise KeyboardInterrupt
     trainer.save()
     if cfg.keep == "best" and trainer.best:
         model.load_state_dict(trainer.best["model"])
     model.eval()
     return pd.DataFrame(trainer.history)
+
+
+@contextmanager
+def _interrupts_wait():
+    """Within the block Ctrl-C only adds to the list that is given; a second one ends the block at once.
+
+    Half a step must never be saved: the weights may be new and the running means, the history or the count old.
+    """
+    interrupts: list[int] = []
+
+    def note(number, frame):
+        interrupts.append(number)
+        if len(interrupts) > 1:
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():  # the others hear no signals
+        yield interrupts
+        return
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield interrupts
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _evaluated(model, evaluate) -> dict[str, float]:

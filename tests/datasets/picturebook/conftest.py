@@ -31,8 +31,8 @@ def _same(thing, whole) -> bool:
         getattr(thing, name) == getattr(whole, name)
         for name in ("category", "colour", "pattern", "parts", "size", "zone")
     )
-    inside = thing.box[:2] >= whole.box[:2] and thing.box[2] <= whole.box[2] and thing.box[3] <= whole.box[3]
-    return shown and inside
+    (x1, y1, x2, y2), (left, top, right, bottom) = thing.box, whole.box
+    return shown and left <= x1 and top <= y1 and x2 <= right and y2 <= bottom
 
 
 def compose_page(seed: int) -> Page:

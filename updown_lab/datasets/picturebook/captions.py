@@ -154,10 +154,11 @@ class Speaker:
             return f"{start} flying {tail}"
         if not rest or style < 0.2:
             return f"{start} {place}" if self._chance(0.7) else f"{self._there(start)} {place}"
-        second = self.mention(rest[0], said)
+        beside = rest[0]
+        second = self.mention(beside, said)
         rest = [n for n in rest if n not in said]
         if style < 0.4:
-            return f"{start} {self._side(first, order[1:], second)}"
+            return f"{start} {self._side(first, beside, second)}"
         if style < 0.55 and rest:
             return f"{start} , {second} and {self.mention(rest[0], said)}"
         if style < 0.7:
@@ -168,9 +169,9 @@ class Speaker:
         one = start.startswith(("a ", "an ")) and not start.startswith("a couple")
         return f"there {'is' if one else 'are'} {start}"
 
-    def _side(self, first: int, others, second: str) -> str:
+    def _side(self, first: int, beside: int, second: str) -> str:
         """Where the first thing is beside the second."""
-        mine, other = self.scene.things[first].box, self.scene.things[others[0]].box
+        mine, other = self.scene.things[first].box, self.scene.things[beside].box
         if mine[3] <= other[1] + 4:
             return f"above {second}"
         return self._pick(("next to", "beside", "near")) + f" {second}"
