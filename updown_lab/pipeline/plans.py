@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from updown_lab.config import Config
+from updown_lab.pipeline.caffe import has_caffe_features
 from updown_lab.pipeline.judging import OBJECTIVES
 from updown_lab.pipeline.stages import Plan, Stage
 
@@ -28,6 +29,8 @@ def make_plan(config: Config, folder: Path | str) -> Plan:
     stages += _answers(config, BLIND, world)
     if not config.data:
         stages += [_features(config, "symbolic", world), *_answers(config, "symbolic", (*world, "features-symbolic"))]
+    if has_caffe_features(config.data):
+        stages.append(Stage("caffe-features", "updown_lab.pipeline.caffe:import_caffe", (), _data(config)))
     everything = tuple(stage.name for stage in stages)
     stages.append(Stage("report", "updown_lab.pipeline.telling:tell", everything, (config,)))
     return Plan(Path(folder), tuple(stages), config)

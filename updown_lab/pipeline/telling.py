@@ -10,6 +10,7 @@ from PIL import Image
 from updown_lab.analysis import plots
 from updown_lab.analysis.report import Report
 from updown_lab.files import atomic_path, read_json, write_json
+from updown_lab.pipeline.caffe import has_caffe_features, show_caffe
 from updown_lab.pipeline.judging import OBJECTIVES
 from updown_lab.pipeline.plans import make_plan
 from updown_lab.pipeline.sources import open_source
@@ -77,6 +78,8 @@ def _write_page(work: Work, source, findings: Findings, tables, costs) -> None:
     _speaking(page, work, findings, tables)
     _answering(page, work, source, tables)
     _seeing(page, work, source, tables)
+    if has_caffe_features(work.config.data):
+        show_caffe(page, work)
     page.heading("What it cost")
     page.table(costs, "Seconds, CPU seconds and peak memory of each stage.",
                formats=dict.fromkeys(costs.columns[1:], ".0f"))  # fmt: skip

@@ -20,7 +20,7 @@ from updown_lab.progress import progress
 SPLITS = ("train", "val", "test")
 COLOUR_NAMES = tuple(COLOURS)
 ATTRIBUTES = (*COLOURS, *PATTERNS, "small", "large", *NUMBERS[1:5])
-HARD_SHARE = 0.12  # two-object questions for every other question; apart in the test split, mixed in for training
+HARD_SHARE = 0.12  # two-object questions for each other question of the test split
 SILENT = 0.04  # share of training objects whose attributes nobody wrote down
 
 
@@ -201,14 +201,11 @@ def _relation(subject: dict, holder: dict) -> dict:
 
 
 def _write_questions(paths: Paths, split: str, drawn, total: int, random) -> None:
-    """VQA v2 files of a split. Hard questions are learned with the others, but tested in files of their own."""
+    """VQA v2 files of a split. The test pictures also get hard questions, in files of their own."""
     scenes = [scene for scene, _ in drawn[split]]
     sets = {split: ask(scenes, total, random, source=facts)}
-    hard = ask(scenes, round(total * HARD_SHARE), random, HARD_KINDS, hard_facts)
-    if split == "train":
-        sets[split] += hard
-    elif split == "test":
-        sets["hard"] = hard
+    if split == "test":
+        sets["hard"] = ask(scenes, round(total * HARD_SHARE), random, HARD_KINDS, hard_facts)
     for name, questions in sets.items():
         asked, answered = [], []
         for serial, question in enumerate(questions):
