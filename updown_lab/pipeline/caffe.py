@@ -8,18 +8,12 @@ from updown_lab.analysis.plots import draw_regions
 from updown_lab.analysis.report import Report
 from updown_lab.datasets.names import Names, read_names
 from updown_lab.files import atomic_path, write_json
+from updown_lab.pipeline.plans import CAFFE_FOLDER
 from updown_lab.pipeline.stages import Work
 from updown_lab.store.feature_store import FeatureStore
 from updown_lab.store.tsv import Problem, read_bottom_up_tsv
 from updown_lab.store.writer import FeatureWriter
 from updown_lab.vision.images import load_image
-
-FOLDER = "bu_features_demo"
-
-
-def has_caffe_features(data: str) -> bool:
-    """Whether a folder of real data holds a bottom-up TSV."""
-    return bool(data) and any(Path(data, FOLDER).glob("*.tsv"))
 
 
 def _names(data: str) -> Names:
@@ -28,7 +22,7 @@ def _names(data: str) -> Names:
 
 def import_caffe(work: Work) -> None:
     """Read the TSV into a feature store and draw its boxes with decoded names, where the photos are there too."""
-    folder, names, problems = Path(work.config.data, FOLDER), _names(work.config.data), []
+    folder, names, problems = Path(work.config.data, CAFFE_FOLDER), _names(work.config.data), []
     writer = None
     for table in sorted(folder.glob("*.tsv")):
         for image_id, regions in read_bottom_up_tsv(table, problems):

@@ -6,11 +6,10 @@ import torch
 from updown_lab.files import atomic_path, read_json, write_json
 from updown_lab.metrics.captions import score_captions
 from updown_lab.metrics.grounding import GroundedCaption, grounding
+from updown_lab.pipeline.plans import OBJECTIVES
 from updown_lab.pipeline.sources import open_source
 from updown_lab.pipeline.stages import Work
 from updown_lab.store.feature_store import FeatureStore
-
-OBJECTIVES = ("cross-entropy", "scst")
 
 
 def judge_captions(work: Work) -> None:

@@ -1,14 +1,17 @@
-"""The stages of a run and what each needs: the order in which the paper is walked through."""
+"""The stages of a run and what each needs: the order in which the paper is walked through.
+
+Imports nothing heavy: the process that only starts others stays small.
+"""
 
 from pathlib import Path
 
 from updown_lab.config import Config
-from updown_lab.pipeline.caffe import has_caffe_features
-from updown_lab.pipeline.judging import OBJECTIVES
 from updown_lab.pipeline.stages import Plan, Stage
 
 _WORK = "updown_lab.pipeline.work:"
 BLIND = "question-only"
+OBJECTIVES = ("cross-entropy", "scst")
+CAFFE_FOLDER = "bu_features_demo"
 
 
 def make_plan(config: Config, folder: Path | str) -> Plan:
@@ -29,11 +32,20 @@ def make_plan(config: Config, folder: Path | str) -> Plan:
     stages += _answers(config, BLIND, world)
     if not config.data:
         stages += [_features(config, "symbolic", world), *_answers(config, "symbolic", (*world, "features-symbolic"))]
-    if has_caffe_features(config.data):
+    if has_caffe_features(config):
         stages.append(Stage("caffe-features", "updown_lab.pipeline.caffe:import_caffe", (), _data(config)))
     everything = tuple(stage.name for stage in stages)
     stages.append(Stage("report", "updown_lab.pipeline.telling:tell", everything, (config,)))
     return Plan(Path(folder), tuple(stages), config)
+
+
+def has_caffe_features(config: Config) -> bool:
+    """Whether the folder of real data holds a bottom-up TSV.
+
+    >>> has_caffe_features(Config())
+    False
+    """
+    return bool(config.data) and any(Path(config.data, CAFFE_FOLDER).glob("*.tsv"))
 
 
 def _data(config: Config) -> tuple:

@@ -8,12 +8,12 @@ import pandas as pd
 from updown_lab.config import Config
 from updown_lab.files import read_json
 from updown_lab.metrics.bootstrap import interval, paired_difference
-from updown_lab.pipeline.judging import OBJECTIVES
+from updown_lab.pipeline.plans import OBJECTIVES
 from updown_lab.pipeline.work import scored_answers
 from updown_lab.training.answering import answer_prior
 
 ANSWER_TYPES = ("yes/no", "number", "other")
-CAPTION_METRICS = ("BLEU-1", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr", "SPICE")
+CAPTION_METRICS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr", "SPICE")
 
 
 class Findings:
@@ -37,10 +37,18 @@ class Findings:
             for objective in OBJECTIVES:
                 corpus = self.judged(kind, objective)["metrics"]
                 middle = interval(100 * self.per_image(kind, objective)["CIDEr"])
-                scores = {name: 100 * corpus[name] for name in (*CAPTION_METRICS, "BLEU-2", "BLEU-3") if name in corpus}
+                scores = {name: 100 * corpus[name] for name in CAPTION_METRICS}
                 rows.append({"features": kind, "objective": objective, **scores,
                              "CIDEr low": middle.low, "CIDEr high": middle.high})  # fmt: skip
         return pd.DataFrame(rows)
+
+    def intervals(self, kind: str, objective: str) -> dict[str, dict[str, float]]:
+        """Mean over the test pictures of each metric (times 100) with its 95 % interval.
+
+        For BLEU and METEOR this mean is not the corpus value, which pools counts over all pictures.
+        """
+        table = 100 * self.per_image(kind, objective)[list(CAPTION_METRICS)]
+        return {name: interval(table[name])._asdict() for name in table if table[name].notna().all()}
 
     def grounding(self) -> pd.DataFrame:
         """Features x objective: does attention point at what is said, and is what is said there?"""

@@ -10,9 +10,8 @@ from PIL import Image
 from updown_lab.analysis import plots
 from updown_lab.analysis.report import Report
 from updown_lab.files import atomic_path, read_json, write_json
-from updown_lab.pipeline.caffe import has_caffe_features, show_caffe
-from updown_lab.pipeline.judging import OBJECTIVES
-from updown_lab.pipeline.plans import make_plan
+from updown_lab.pipeline.caffe import show_caffe
+from updown_lab.pipeline.plans import OBJECTIVES, has_caffe_features, make_plan
 from updown_lab.pipeline.sources import open_source
 from updown_lab.pipeline.stages import Work
 from updown_lab.pipeline.tables import Findings
@@ -34,7 +33,7 @@ def tell(work: Work) -> None:
         with atomic_path(work.run / "tables" / f"{name}.csv") as draft:
             table.round(4).to_csv(draft, index=False)
     costs = findings.costs(names)
-    _write_json(work, tables, costs)
+    _write_json(work, findings, tables, costs)
     _write_page(work, source, findings, tables, costs)
 
 
@@ -42,13 +41,17 @@ def _detector(work: Work) -> pd.DataFrame:
     return pd.DataFrame([read_json(work.need("detector") / "scores.json")])
 
 
-def _write_json(work: Work, tables, costs: pd.DataFrame) -> None:
+def _write_json(work: Work, findings: Findings, tables, costs: pd.DataFrame) -> None:
+    captions = [{**row, "per_picture": findings.intervals(row["features"], row["objective"])}
+                for row in tables["captions"].to_dict("records")]  # fmt: skip
     record = {
         "name": work.config.name,
         "seed": work.config.seed,
         "stages": costs.to_dict("records"),
         "detector": tables["detector"].iloc[0].to_dict(),
-        **{name: tables[name].to_dict("records") for name in ("captions", "vqa", "grounding", "comparisons")},
+        "captions": captions,
+        "vqa": tables["vqa"].rename(columns={"yes/no": "yes_no"}).to_dict("records"),
+        **{name: tables[name].to_dict("records") for name in ("grounding", "comparisons")},
     }
     write_json(work.run / "report.json", _plain(record), indent=1)
 
@@ -78,7 +81,7 @@ def _write_page(work: Work, source, findings: Findings, tables, costs) -> None:
     _speaking(page, work, findings, tables)
     _answering(page, work, source, tables)
     _seeing(page, work, source, tables)
-    if has_caffe_features(work.config.data):
+    if has_caffe_features(work.config):
         show_caffe(page, work)
     page.heading("What it cost")
     page.table(costs, "Seconds, CPU seconds and peak memory of each stage.",
