@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 OUT ?= runs/quickstart
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c ci/constraints.txt
 
-.PHONY: help quickstart real test test-slow test-real lint lab clean
+.PHONY: help quickstart real test faults test-slow test-real lint lab clean
 help:                ## say what can be typed
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 16
 
@@ -22,6 +22,9 @@ test: $(VENV)/.tests             ## all short tests
 test-slow: $(VENV)/.tests        ## the tests that take minutes: interrupted and resumed runs
 	$(BIN)/python -m pytest -m slow
 
+faults: $(VENV)/.tests           ## break the code on purpose: every planted fault must turn a test red
+	$(BIN)/python -m pytest -m slow tests/test_planted_faults.py
+
 test-real: $(VENV)/.tests        ## the tests on real data (UPDOWN_REAL_DATA)
 	$(BIN)/python -m pytest tests/real
 
@@ -30,7 +33,7 @@ lint: $(VENV)/.tests             ## style
 	$(BIN)/ruff format --check updown_lab tests
 
 lab: $(VENV)/.lab                ## open JupyterLab
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab
 
 clean:                           ## forget the environment (runs and data stay)
 	rm -rf $(VENV)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from updown_lab import __version__
-from updown_lab.config import Config, load_config, override, preset, save_config
+from updown_lab.config import Config, load_config, override, preset
 from updown_lab.errors import ConfigError, DataMissing, UpdownError
 
 
@@ -101,7 +101,6 @@ def _run(config: Config, out: str, workers: int, target: str = "report") -> Path
     from updown_lab.pipeline.stages import run_plan
 
     plan = make_plan(config, out)
-    save_config(config, plan.folder / "config.json")
     began = time.monotonic()
     left = sum(not plan.is_done(stage) for stage in plan.upto(target).stages)
     print(f"{plan.folder}: {left} stage(s) to do", flush=True)

@@ -6,6 +6,7 @@ from updown_lab import config as c
 
 TINY = c.Config(
     name="tiny",
+    world=c.WorldConfig(train_images=3600, validation_images=250, test_images=800, crops=7200),
     encoders=("regions", "grid-pretrained-7", "grid-detector-7"),
     trunk=c.TrunkConfig(
         block="BasicBlock",
@@ -21,7 +22,7 @@ TINY = c.Config(
         weights="pretrained",
     ),
     pretraining=c.TrainingConfig(
-        steps=450,
+        steps=400,
         batch_size=64,
         optimiser="adamw",
         learning_rate=3e-3,
@@ -46,7 +47,7 @@ TINY = c.Config(
         attribute_hidden=128,
     ),
     detector_training=c.TrainingConfig(
-        steps=900,
+        steps=800,
         batch_size=8,
         optimiser="adamw",
         learning_rate=1.5e-3,
@@ -54,7 +55,7 @@ TINY = c.Config(
         schedule="cosine",
         warmup=0.2,
         clip_norm=5.0,
-        evaluate_every=300,
+        evaluate_every=400,
     ),
     selection=c.SelectionConfig(minimum=4, maximum=16),
     captioner=c.CaptionerConfig(embedding_size=96, hidden_size=160, attention_size=96, standardise=True),
@@ -72,14 +73,15 @@ TINY = c.Config(
     scst=c.ScstConfig(
         baseline="leave_one_out",
         training=c.TrainingConfig(
-            steps=250,
+            steps=350,
             batch_size=24,
             optimiser="adam",
             learning_rate=2e-3,
             weight_decay=0.0,
             schedule="linear",
+            warmup=0.15,
             clip_norm=1.0,
-            evaluate_every=50,
+            evaluate_every=70,
         ),
     ),
     vqa=c.VqaConfig(
@@ -92,7 +94,7 @@ TINY = c.Config(
         group_by_image=True,
     ),
     vqa_training=c.TrainingConfig(
-        steps=1600,
+        steps=1300,
         batch_size=256,
         optimiser="adam",
         learning_rate=3e-3,
@@ -100,7 +102,7 @@ TINY = c.Config(
         schedule="cosine",
         warmup=0.05,
         clip_norm=5.0,
-        evaluate_every=400,
+        evaluate_every=325,
         keep="best",
     ),
 )

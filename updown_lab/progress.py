@@ -10,7 +10,9 @@ import sys
 from tqdm.auto import tqdm
 
 
-def progress(items=None, title: str = "", total: int | None = None, unit: str = "item", initial: int = 0):
+def progress(
+    items=None, title: str = "", total: int | None = None, unit: str = "item", initial: int = 0, show: bool = True
+):
     """A progress bar with an estimate of the time left.
 
     Args:
@@ -19,6 +21,7 @@ def progress(items=None, title: str = "", total: int | None = None, unit: str = 
         total:   how many there will be.
         unit:    what is counted.
         initial: how many were done before.
+        show:    False for no bar.
 
     >>> list(progress([1, 2], "counting"))
     [1, 2]
@@ -26,6 +29,7 @@ def progress(items=None, title: str = "", total: int | None = None, unit: str = 
     watched = sys.stderr.isatty() or "ipykernel" in sys.modules
     return tqdm(
         items, desc=title, total=total, unit=unit, initial=initial, leave=False, dynamic_ncols=True,
+        disable=not show,
         mininterval=0.3 if watched else 30.0, delay=0.5 if watched else 10.0,
         position=int(os.environ["UPDOWN_BAR"]) if "UPDOWN_BAR" in os.environ else None,
     )  # fmt: skip

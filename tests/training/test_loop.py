@@ -176,7 +176,9 @@ def test_schedules_by_hand(schedule, expected):
 def test_the_optimiser_obeys_the_schedule(tmp_path):
     model = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(model.weight)
-    cfg = TrainingConfig(steps=4, learning_rate=1.0, momentum=0.0, weight_decay=0.0, schedule="linear", evaluate_every=9)
+    cfg = TrainingConfig(
+        steps=4, learning_rate=1.0, momentum=0.0, weight_decay=0.0, schedule="linear", evaluate_every=9
+    )
 
     fit(model, lambda step: {"fall": model.weight.sum()}, cfg, tmp_path)
 

@@ -16,11 +16,12 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from updown_lab.config import fingerprint, from_dict, to_dict
-from updown_lab.errors import UpdownError
+from updown_lab.config import fingerprint, from_dict, save_config, to_dict
+from updown_lab.errors import ConfigError, UpdownError
 from updown_lab.files import read_json, write_json
 
 FORMAT = 1  # raise when a stage's code changes what it writes, so that old folders are made again
@@ -116,15 +117,19 @@ def run_plan(plan: Plan, workers: int = 2) -> None:
         workers: processes at a time.
 
     Raises:
+        ConfigError: no worker at all.
         UpdownError: a stage failed; the message shows the end of its log and where the whole log is.
         KeyboardInterrupt: after all stages have saved their state.
     """
+    if workers < 1:
+        raise ConfigError(f"stages need at least 1 worker, got {workers}")
     plan.folder.mkdir(parents=True, exist_ok=True)
     lock = _lock(plan.folder)
-    for stage in plan.stages:
-        _prepare(plan, stage)
     running: dict[str, _Running] = {}
     try:
+        save_config(plan.config, plan.folder / "config.json")
+        for stage in plan.stages:
+            _prepare(plan, stage)
         while True:
             waiting = [stage for stage in plan.stages if not plan.is_done(stage) and stage.name not in running]
             ready = [stage for stage in waiting if all(plan.is_done(plan.find(name)) for name in stage.needs)]
@@ -190,7 +195,7 @@ class _Running:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "updown_lab.pipeline.stages", json.dumps(order)],
                 env=environment, stdout=log, stderr=None if watched else log, pass_fds=(lock,),
-                start_new_session=False,
+                start_new_session=True,  # Ctrl-C reaches the run alone, which passes it on once
             )  # fmt: skip
 
     def ended(self) -> bool:
@@ -201,6 +206,7 @@ class _Running:
         if code in (130, -signal.SIGINT):
             raise KeyboardInterrupt
         if code != 0:
+            _end_group(self.process.pid)  # it may have left helpers behind
             tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-12:])
             raise UpdownError(f"stage {self.stage.name!r} failed (exit {code}):\n{tail}\nwhole log: {self.log}")
         marker = self.plan._marker(self.stage.name)
@@ -209,15 +215,24 @@ class _Running:
 
 
 def _watch_parent() -> None:
-    """End this process when the one that started it is gone (killed, say), so that nobody writes behind our back."""
+    """End this process and its helpers when the one that started it is gone (killed, say), so that nobody writes
+    behind our back."""
     parent = os.getppid()
 
     def watch():
         while os.getppid() == parent:
             time.sleep(0.5)
+        if os.getpgrp() == os.getpid():
+            _end_group(os.getpid())
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _end_group(leader: int) -> None:
+    """Kill a stage's process and all that it started."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
 
 
 def run_stage(order: dict) -> None:

@@ -25,7 +25,7 @@ from updown_lab.errors import DataInvalid, DataMissing
 
 FORMAT = 1
 LABELS = {"classes": "int64", "scores": "float32", "attributes": "int64", "attribute_scores": "float32"}
-COMMAND = "python -m updown_lab run"
+COMMAND = "python -m updown_lab extract"
 
 
 def row_shapes(header: dict) -> dict[str, tuple[np.dtype, int]]:

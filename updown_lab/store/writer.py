@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from updown_lab.config import fingerprint as digest
 from updown_lab.errors import DataInvalid, DataMissing, UpdownError
 from updown_lab.files import atomic_path, read_json, write_json
+from updown_lab.progress import progress as progress_bar
 from updown_lab.regions import Regions
 from updown_lab.store.records import (
     COMMAND,
@@ -281,7 +281,7 @@ def write_features(
     total = len(items) if hasattr(items, "__len__") else None
     with (
         FeatureWriter(path, feature_dim, **settings) as writer,
-        tqdm(total=total, desc=f"features: {source or Path(path).name}", unit="image", disable=not progress) as bar,
+        progress_bar(None, f"features: {source or Path(path).name}", total, "image", show=progress) as bar,
     ):
         remaining = iter(items)
         while batch := list(islice(remaining, batch_size)):

@@ -24,8 +24,8 @@ PLACES = {
 ADJECTIVE = "|".join([*COLOURS, *SIZES, *PATTERNS])
 PART = rf"(?: with (?P<parts>one|two|three|four) (?P<part>{'|'.join(PARTS)})s?)?"
 PHRASE = re.compile(
-    rf"(?P<count>a couple of|an?|two|three|four|five|six) (?P<adjectives>(?:(?:{ADJECTIVE}) )*)(?:pine )?(?P<noun>[a-z]+)"
-    + PART
+    r"(?P<count>a couple of|an?|two|three|four|five|six) "
+    rf"(?P<adjectives>(?:(?:{ADJECTIVE}) )*)(?:pine )?(?P<noun>[a-z]+)" + PART
 )
 GLUE = {"", ",", "and", "there is", "there are", "in", "on", "sitting on", "above", "next to", "beside", "near",
         "flying over", "flying in the sky"}  # fmt: skip

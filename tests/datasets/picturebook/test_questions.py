@@ -43,7 +43,7 @@ class Looker:
         return thing
 
     def answer(self, kind: str, text: str) -> str:
-        words = re.fullmatch(SOUNDS[kind] + r" \?", text)
+        words = re.fullmatch(rf"(?:{SOUNDS[kind]}) \?", text)
         assert words, f"{text!r} does not sound like {kind!r}"
         words = [word for word in words.groups() if word]
         return getattr(self, "_" + kind.replace(" ", "_"))(*words)

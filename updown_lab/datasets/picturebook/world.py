@@ -5,6 +5,7 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -206,9 +207,10 @@ def _write_questions(paths: Paths, split: str, drawn, total: int, random) -> Non
     sets = {split: ask(scenes, total, random, source=facts)}
     if split == "test":
         sets["hard"] = ask(scenes, round(total * HARD_SHARE), random, HARD_KINDS, hard_facts)
+    serials = count()  # runs on through both files of the test pictures: no question's number comes twice
     for name, questions in sets.items():
         asked, answered = [], []
-        for serial, question in enumerate(questions):
+        for question, serial in zip(questions, serials, strict=False):
             identity = image_id(split, question.image)
             base = {"question_id": identity * 1000 + serial % 1000 + 1000_000_000 * (serial // 1000),
                     "image_id": identity}  # fmt: skip
