@@ -36,17 +36,19 @@ def extract_pictures(pictures: Path | str, store: Path | str, run: Path | str, f
     files = sorted(path for path in folder.glob("*") if path.suffix.lower() in ENDINGS)
     if not files:
         raise DataMissing(f"no picture in {folder}; looked for files ending in {', '.join(ENDINGS)}")
-    finished, problems, good = FinishedRun(run, features), [], []
+    finished, problems, good = FinishedRun(run, features), [], {}
     for file in files:
         try:
             load_image(file)
-            good.append(file)
+            if file.stem in good:
+                raise DataInvalid(f"{file} would have the same id as {good[file.stem].name}; rename one of them")
+            good[file.stem] = file
         except DataInvalid as error:
             problems.append(str(error))
     encoder = make_encoder(Work(finished.folder, finished.folder, finished.config, features), features)
-    items = [(file.stem, lambda file=file: load_image(file)) for file in good]
-    write_features(encoder.encode, items, store, encoder.feature_dim, source=features,
-                   training_ids=[file.stem for file in good], batch_size=4)  # fmt: skip
+    items = [(name, lambda file=file: load_image(file)) for name, file in good.items()]
+    write_features(encoder.encode, items, store, encoder.feature_dim, source=features, training_ids=good, batch_size=4,
+                   fingerprint=finished.plan.fingerprint(finished.plan.find("detector")))  # fmt: skip
     return len(good), problems
 
 
@@ -59,20 +61,32 @@ def score_file(results: Path | str, captions: str | None, questions: str | None,
         questions, annotations: VQA v2 files, for answers.
 
     Raises:
-        DataInvalid: an entry lacks a field.
+        DataInvalid: an entry lacks a field, speaks of something that was said already, or of nothing that is known.
     """
-    rows = read_json(results)
-    keys = ("image_id", "caption") if captions else ("question_id", "answer")
-    for number, row in enumerate(rows if isinstance(rows, list) else [rows]):
-        if not isinstance(row, dict) or not all(key in row for key in keys):
-            raise DataInvalid(f"{results}, entry {number}: expected the fields {keys}, got {row!r:.80}")
-    said = {row[keys[0]]: row[keys[1]] for row in rows}
+    said = _read_results(results, *(("image_id", "caption") if captions else ("question_id", "answer")))
     if captions:
         records = read_coco_captions(captions, Path(captions).parent)
-        scores = score_captions(said, {record.image_id: list(record.captions) for record in records})
+        try:
+            scores = score_captions(said, {record.image_id: list(record.captions) for record in records})
+        except ValueError as error:
+            raise DataInvalid(f"{results} against {captions}: {error}") from None
         return [*(f"{name:<8} {100 * value:6.2f}" for name, value in scores.corpus.items()), *scores.notes]
     scores = vqa_accuracy(said, read_vqa(questions, annotations))
     return [
         f"overall  {scores.overall:6.2f}",
         *(f"{name:<8} {value:6.2f}" for name, value in scores.by_answer_type.items()),
     ]
+
+
+def _read_results(path: Path | str, key: str, text: str) -> dict[int, str]:
+    """What a results file says of each image or question."""
+    rows, said = read_json(path), {}
+    if not isinstance(rows, list):
+        raise DataInvalid(f"{path}: expected a list of entries with {key!r} and {text!r}, got {rows!r:.80}")
+    for number, row in enumerate(rows):
+        if not isinstance(row, dict) or not isinstance(row.get(key), int | str) or not isinstance(row.get(text), str):
+            raise DataInvalid(f"{path}, entry {number}: expected the fields {key!r} and {text!r}, got {row!r:.80}")
+        if row[key] in said:
+            raise DataInvalid(f"{path}, entry {number}: {key} {row[key]} comes twice; keep one entry each")
+        said[row[key]] = row[text]
+    return said

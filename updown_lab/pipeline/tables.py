@@ -24,7 +24,10 @@ class Findings:
 
     def per_image(self, kind: str, objective: str) -> pd.DataFrame:
         """Scores of each test picture, indexed by image id."""
-        return pd.read_csv(self.stages / f"judge-{kind}" / f"{objective}.csv", index_col="image_id")
+        path = self.stages / f"judge-{kind}" / f"{objective}.csv"
+        table = pd.read_csv(path, index_col="image_id", keep_default_na=False)  # a caption may be empty, or "none"
+        numbers = table.columns.drop("caption")
+        return table.assign(**table[numbers].apply(pd.to_numeric, errors="coerce"))
 
     def judged(self, kind: str, objective: str) -> dict:
         """Corpus metrics, grounding and notes."""

@@ -145,9 +145,9 @@ def _attention(page: Report, work: Work, findings: Findings) -> None:
     looks = {kind: np.load(work.need(f"captions-{kind}-scst") / "attention.npz") for kind in kinds}
     said = {kind: findings.per_image(kind, "scst")["caption"] for kind in kinds}
     for record in findings.source.captions("test")[:PICTURES]:
-        rows = [(kind, stores[kind][record.image_id], str(said[kind][record.image_id]).split(),
+        rows = [(kind, stores[kind][record.image_id], said[kind][record.image_id].split(),
                  torch.from_numpy(looks[kind][str(record.image_id)]).float()) for kind in kinds]  # fmt: skip
-        figure = plots.attention_compare(load_image(record.file), [row for row in rows if row[2]])
+        figure = plots.attention_compare(load_image(record.file), rows)
         with atomic_path(work.run / "pictures" / f"attention-{record.image_id}.png") as draft:
             figure.savefig(draft, format="png", dpi=120)
         page.figure(figure, "A person said: " + record.captions[0])

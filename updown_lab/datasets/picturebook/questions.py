@@ -172,7 +172,7 @@ def ask(scenes: Sequence[Scene], total: int, random: np.random.Generator, kinds=
 
     >>> from updown_lab.datasets.picturebook.scenes import compose_scene
     >>> scenes = [compose_scene(np.random.default_rng(n)) for n in range(6)]
-    >>> pair = ask(scenes, 2, np.random.default_rng(0))[:2]
+    >>> pair = ask(scenes, 40, np.random.default_rng(0))[:2]
     >>> pair[0].text == pair[1].text, pair[0].answer == pair[1].answer
     (True, False)
     """
