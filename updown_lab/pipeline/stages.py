@@ -55,6 +55,7 @@ class Plan:
     folder: Path
     stages: tuple[Stage, ...]
     config: object = field(repr=False)
+    _fingerprints: dict[str, str] = field(default_factory=dict, repr=False, compare=False)  # a plan never changes
 
     def find(self, name: str) -> Stage:
         """The stage of that name."""
@@ -77,8 +78,11 @@ class Plan:
 
     def fingerprint(self, stage: Stage) -> str:
         """Changes with the stage's settings and with those of all it needs."""
-        needs = [self.fingerprint(self.find(name)) for name in stage.needs]
-        return fingerprint(FORMAT, stage.function, stage.argument, needs, *stage.settings)
+        if stage.name not in self._fingerprints:
+            needs = [self.fingerprint(self.find(name)) for name in stage.needs]
+            known = fingerprint(FORMAT, stage.function, stage.argument, needs, *stage.settings)
+            self._fingerprints[stage.name] = known
+        return self._fingerprints[stage.name]
 
     def path(self, name: str) -> Path:
         """The folder of a stage."""
@@ -138,7 +142,7 @@ def run_plan(plan: Plan, workers: int = 2) -> None:
                 running[stage.name] = _Running(plan, stage, slot, lock)
             if not running:
                 break
-            time.sleep(0.1)
+            time.sleep(0.2)
             for name in [name for name, item in running.items() if item.ended()]:
                 running.pop(name)
     except BaseException:
