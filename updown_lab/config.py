@@ -244,7 +244,7 @@ def _convert(value, current, path: str):
         if isinstance(current, int) and int(float(value)) != float(value):
             raise ValueError
         return type(current)(float(value)) if isinstance(current, int) else type(current)(value)
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, OverflowError):
         raise ConfigError(f"{path} should be a {type(current).__name__} like {current!r}, got {value!r}") from None
 
 

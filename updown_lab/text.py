@@ -143,4 +143,7 @@ class AnswerVocabulary:
     @classmethod
     def load(cls, path: Path | str) -> "AnswerVocabulary":
         """Read what ``save`` wrote."""
-        return cls(read_json(path))
+        answers = read_json(path)
+        if not isinstance(answers, list) or len(set(map(str, answers))) != len(answers):
+            raise DataInvalid(f"{path} should hold a JSON list of answers, each once")
+        return cls(answers)

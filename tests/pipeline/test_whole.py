@@ -98,14 +98,19 @@ def test_the_tables_hold_what_the_report_says(run, report):
 
 def test_every_test_picture_is_described_and_every_test_question_answered(run):
     stages = run[0] / "stages"
-    pictures = {entry["cocoid"] for entry in json.loads(Paths(stages / "world").karpathy.read_text())["images"]
+    world = Paths(stages / "world")
+    asked = {split: {row["question_id"] for row in json.loads(world.questions(split).read_text())["questions"]}
+             for split in ("test", "hard")}  # fmt: skip
+    pictures = {entry["cocoid"] for entry in json.loads(world.karpathy.read_text())["images"]
                 if entry["split"] == "test"}  # fmt: skip
 
     for kind in ENCODERS:
         said = json.loads((stages / f"captions-{kind}-scst/captions.json").read_text())
         assert {row["image_id"] for row in said} == pictures and len(pictures) == 8
         answers = pd.read_csv(stages / f"vqa-{kind}/answers.csv", keep_default_na=False)
-        assert (answers["split"] == "test").sum() == 8 * 4 and answers["question_id"].is_unique
+        assert answers["question_id"].is_unique
+        for split in asked:
+            assert set(answers.loc[answers["split"] == split, "question_id"]) == asked[split]
 
 
 def test_a_second_call_has_nothing_to_do(run):

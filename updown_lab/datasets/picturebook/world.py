@@ -131,7 +131,8 @@ def _map(function, jobs, workers: int, title: str) -> list:
 
 def _write_crops(paths: Paths, crops: list[np.ndarray]) -> None:
     labels = np.arange(len(crops)) % (len(CATEGORIES) * len(COLOURS))
-    for name, values in (("crops.npy", np.stack(crops)), ("labels.npy", labels)):
+    pictures = np.stack(crops) if crops else np.zeros((0, 64, 64, 3), np.uint8)
+    for name, values in (("crops.npy", pictures), ("labels.npy", labels)):
         with atomic_path(paths.crops(name)) as draft, open(draft, "wb") as stream:
             np.save(stream, values)
 
