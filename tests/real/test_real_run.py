@@ -1,4 +1,4 @@
-"""The whole pipeline on real photos, every training a few steps long and every photo small."""
+"""The whole pipeline on real photos, every training a few steps long, every photo small and with few proposals."""
 
 import json
 import os
@@ -13,7 +13,7 @@ REAL = Path(os.environ.get("UPDOWN_REAL_DATA", "../shared/data"))
 TRAININGS = ("detector_training", "cross_entropy", "scst.training", "vqa_training")
 CHANGES = [
     *(f"{name}.{number}" for name in TRAININGS for number in ("steps=2", "evaluate_every=2")),
-    *("detector.image_min=96", "detector.image_max=128", "encoders=regions"),
+    *("detector.image_min=96", "detector.image_max=128", "detector.proposals_test=12", "encoders=regions"),
 ]
 #: Without Java, whose cold start takes longer than all the rest.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "JAVA_HOME"} | {"PATH": "/nowhere"}

@@ -125,7 +125,7 @@ def extract(work: Work) -> None:
 
     items = [(record.image_id, lambda record=record: record) for record in source.pictures()]
     write_features(encode, items, work.folder / "store", encoder.feature_dim, dtype=work.config.feature_dtype,
-                   source=kind, training_ids=source.training_ids(), batch_size=8,
+                   source=kind, training_ids=source.training_ids(), batch_size=16,
                    command=f"python -m updown_lab train features-{kind} --out {work.run}")  # fmt: skip
 
 
