@@ -93,8 +93,10 @@ def test_fingerprints_change_with_all_that_changes_the_result_and_nothing_else(t
 
     assert family(tmp_path / "elsewhere").fingerprint(b) == base
     for change in ({"settings": (2,)}, {"argument": "other"}, {"function": "toy_stages:refuse"}, {"needs": ()}):
-        assert first.fingerprint(replace(b, **change)) != base, change
-    assert first.fingerprint(replace(b, threads=2)) == base  # how fast is not what
+        other = replace(b, **change)
+        assert plan(tmp_path, first.find("a"), other).fingerprint(other) != base, change
+    faster = replace(b, threads=2)
+    assert plan(tmp_path, first.find("a"), faster).fingerprint(faster) == base  # how fast is not what
     assert family(tmp_path, b_setting=2).fingerprint(d) != first.fingerprint(d)  # through its need
 
 
