@@ -138,6 +138,20 @@ def test_self_critical_training_raises_the_reward(store, captions, tmp_path, bas
     assert reward() > before + 0.5  # of 10; the mean of 600 samples has an error of about 0.15
 
 
+def test_the_reward_of_self_critical_training_pays_for_stopping_and_that_of_validation_does_not(
+    store, captions, tmp_path, monkeypatch
+):
+    cfg, asked, reward = settings(**{"scst.training.steps": 1}), [], captions.reward
+    monkeypatch.setattr(captions, "reward", lambda *end: asked.append(end) or reward(*end))
+
+    model = new_captioner(store, Vocabulary.build(SENTENCES, 1), cfg)
+    train_self_critical(model, captions, captions, cfg, tmp_path)
+
+    assert asked == [(END,), ()]  # else captions learn to end in "with a"
+    whole, cut = reward(END).score([0, 0], [[*captions.ids[0][0], END], [*captions.ids[0][0], 0]])
+    assert whole == pytest.approx(10) and cut < 9  # by hand: CIDEr-D of a reference itself is 10
+
+
 # ----------------------------------------------------------------------------------------------- answering
 
 
