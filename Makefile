@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 OUT ?= runs/quickstart
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c ci/constraints.txt
 
-.PHONY: help quickstart real test faults test-slow test-real lint lab clean
+.PHONY: help quickstart real test faults test-slow test-real lint bench lab clean
 help:                ## say what can be typed
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 16
 
@@ -29,8 +29,11 @@ test-real: $(VENV)/.tests        ## the tests on real data (UPDOWN_REAL_DATA)
 	$(BIN)/python -m pytest tests/real
 
 lint: $(VENV)/.tests             ## style
-	$(BIN)/ruff check updown_lab tests
-	$(BIN)/ruff format --check updown_lab tests
+	$(BIN)/ruff check updown_lab tests bench
+	$(BIN)/ruff format --check updown_lab tests bench
+
+bench: $(VENV)/.tests            ## how fast, beside the straightforward way (about half an hour; a quiet machine)
+	$(BIN)/python -m bench
 
 lab: $(VENV)/.lab                ## open JupyterLab
 	$(BIN)/jupyter lab
@@ -49,7 +52,7 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml ci/constraints.txt
 	@touch $@
 
 $(VENV)/.tests: $(VENV)/.installed
-	$(PIP) -e ".[dev,imagenet]"
+	$(PIP) -e ".[dev,imagenet,formats]"
 	@touch $@
 
 $(VENV)/.imagenet: $(VENV)/.installed

@@ -19,9 +19,9 @@ OPTIONS = {
     "picturebook": ("--out", "--images", "--seed"),
     "train": ("stage", "--out", "--set", "captions-regions-scst"),
     "extract": ("pictures", "--store", "--run-folder", "--features"),
-    "evaluate": ("results", "--captions", "--questions", "--annotations"),
     "describe": ("image", "--picture", "--run-folder", "--features"),
     "ask": ("image", "question", "--picture", "--run-folder"),
+    "evaluate": ("results", "--captions", "--questions", "--annotations"),
     "doctor": (),
 }
 
@@ -296,11 +296,22 @@ def test_the_world_can_be_drawn_alone(tmp_path, capsys):
 
 def test_the_seed_option_wins_over_the_preset(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr("updown_lab.cli._run", lambda config, *_: seen.append(config) or tmp_path)
-    monkeypatch.setattr("updown_lab.cli._report", lambda folder: None)
+    monkeypatch.setattr("updown_lab.commands.runs._run", lambda config, *_: seen.append(config) or tmp_path)
+    monkeypatch.setattr("updown_lab.commands.runs._report", lambda folder: None)
 
     main(["quickstart", "--seed", "7", "--set", "captioner.hidden_size=9", "--set", "encoders=oracle,regions"])
 
     tiny = preset("tiny")
     assert seen == [replace(tiny, seed=7, captioner=replace(tiny.captioner, hidden_size=9),
                             encoders=("oracle", "regions"))]  # fmt: skip
+
+
+def test_train_changes_a_number_of_the_run_that_is_there(tmp_path, monkeypatch):
+    seen, there = [], replace(preset("tiny"), seed=9)
+    save_config(there, tmp_path / "config.json")
+    monkeypatch.setattr("updown_lab.commands.runs._run", lambda config, *_: seen.append(config) or tmp_path)
+
+    main(["train", "detector", "--out", str(tmp_path)])
+    main(["train", "detector", "--out", str(tmp_path), "--set", "captioner.hidden_size=9"])
+
+    assert seen == [there, replace(there, captioner=replace(there.captioner, hidden_size=9))]

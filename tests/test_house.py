@@ -24,9 +24,9 @@ FLOORS = (
     ("door",),
 )
 SHARED = {
-    **dict.fromkeys(("", "config", "errors", "files", "regions", "text", "presets", "checkpoints", "progress"),
+    **dict.fromkeys(("", "config", "errors", "files", "pickles", "regions", "text", "presets", "checkpoints", "progress"),
                     "ground"),
-    "cli": "door", "__main__": "door",
+    "commands": "door", "cli": "door", "__main__": "door",
 }  # fmt: skip
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 

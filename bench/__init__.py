@@ -1,0 +1,1 @@
+"""How fast, beside the straightforward way: ``make bench``. The slow ways are written out here to be rerun."""

@@ -1,0 +1,1 @@
+"""The command line, one file a family; each adds its commands with ``add(commands)``."""

@@ -1,0 +1,60 @@
+"""What the commands share: how one is made, how a run is named and changed."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from dataclasses import replace
+
+from updown_lab.config import Config, override, preset
+from updown_lab.errors import ConfigError
+
+
+def command(commands, name: str, run: Callable[[Namespace], int | None], text: str) -> ArgumentParser:
+    """Add one command.
+
+    Args:
+        commands: what ``ArgumentParser.add_subparsers`` gave.
+        name:     what people type.
+        run:      takes the parsed options; its number is the exit code, None means 0.
+        text:     one line of help.
+
+    Returns:
+        The command's own parser, to add arguments to.
+    """
+    added = commands.add_parser(name, help=text, description=text)
+    added.set_defaults(run=run)
+    return added
+
+
+def run_options(parser: ArgumentParser) -> ArgumentParser:
+    """Where a run lies and which numbers it has; read them with ``config_of``."""
+    parser.add_argument("--out", default="runs/quickstart", help="folder of the run (default %(default)s)")
+    parser.add_argument("--preset", default="tiny", help="tiny, photos or paper (default %(default)s)")
+    parser.add_argument("--seed", type=int, help="the run's number")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="changes",
+                        help="change one number, for instance captioner.hidden_size=64; may be repeated")  # fmt: skip
+    parser.add_argument("--workers", type=int, default=2, help="stages side by side (default %(default)s)")
+    return parser
+
+
+def finished_options(parser: ArgumentParser) -> None:
+    """Which finished run to use, and which of its features."""
+    parser.add_argument("--run-folder", default="runs/quickstart", help="a finished run (default %(default)s)")
+    parser.add_argument("--features", default="regions", help="regions, grid-detector-7, … (default %(default)s)")
+
+
+def config_of(options: Namespace, start: Config | None = None) -> Config:
+    """The configuration that ``run_options`` describe.
+
+    Args:
+        options: parsed.
+        start:   what ``--set`` changes; by default the preset.
+
+    Raises:
+        ConfigError: an unknown preset or number.
+    """
+    pairs = [change.partition("=") for change in options.changes]
+    wrong = [name for name, equals, _ in pairs if not equals]
+    if wrong:
+        raise ConfigError(f"--set wants NAME=VALUE, got {wrong[0]!r}")
+    config = override(start or preset(options.preset), **{name: value for name, _, value in pairs})
+    return replace(config, seed=options.seed) if options.seed is not None else config
