@@ -1,0 +1,189 @@
+"""One call from regions and captions to the loss, with hand-written gradients: what training runs.
+
+The same numbers as ``UpDownCaptioner.forward`` and the losses of ``training/losses.py``, by way of ``recurrence.py``.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn.utils.rnn import pack_padded_sequence
+
+from updown_lab.models.captioner import DecodeState, UpDownCaptioner, shift_right
+from updown_lab.models.recurrence import Step, View, Weights, rewind, slots_of, table_gradient, think
+from updown_lab.regions import RegionBatch
+from updown_lab.text import PAD, START
+
+ROWS_AT_ONCE = 1024  # words whose (V,) log-probabilities are held together: 39 MB at the paper's size
+
+
+def teaching_loss(
+    model: UpDownCaptioner, regions: RegionBatch, targets: Tensor, image_rows: Tensor, word_weights: Tensor
+) -> Tensor:
+    """How surprised the captioner is by captions, each word as important as you say.
+
+        L = -sum_n sum_t w_nt log p(y_nt | y_n1 … y_n,t-1)
+
+    With w = 1 / words it is cross-entropy; with w = advantage / captions, of sampled captions, the self-critical loss.
+
+    Args:
+        model:        its parameters get the gradient.
+        regions:      B images.
+        targets:      (N, T) long, words then END then PAD.
+        image_rows:   (N,) long, the image of each caption.
+        word_weights: (N, T) float, read where ``targets`` is not PAD.
+
+    Returns:
+        () float; nothing but the model's parameters gets a gradient.
+
+    >>> from updown_lab.config import preset
+    >>> model = UpDownCaptioner(preset("tiny").captioner, vocabulary_size=9, feature_dim=5)
+    >>> regions = RegionBatch(torch.randn(1, 3, 5), torch.zeros(1, 3, 4), torch.ones(1, 3, dtype=torch.bool))
+    >>> targets, mine = torch.tensor([[4, 5, 2]]), torch.tensor([0])
+    >>> loss = teaching_loss(model, regions, targets, mine, torch.ones(1, 3))
+    >>> log_probs, _ = model(regions, shift_right(targets), mine)
+    >>> bool(torch.isclose(loss, -log_probs.gather(2, targets[..., None]).sum()))
+    True
+    """
+    words = shift_right(targets)
+    model._check(regions, words, image_rows)
+    lengths = (words != PAD).sum(1).cpu()
+    packed = pack_padded_sequence(words, lengths, batch_first=True, enforce_sorted=False)
+    wanted, importance = (pack_padded_sequence(part, lengths, batch_first=True, enforce_sorted=False).data
+                          for part in (targets, word_weights))  # fmt: skip
+    sizes, images = packed.batch_sizes.tolist(), image_rows[packed.sorted_indices]
+    state = model.begin(regions)
+    owners = torch.cat([images[:size] for size in sizes])
+    gates = model.word_gates(model.embedding(packed.data)) + state.overview.index_select(0, owners)
+
+    def run(parts: Tensor, view: View, weights: Weights) -> list[Step]:
+        steps, everyone = [], torch.arange(len(images), device=images.device)
+        for part in parts.split(sizes):
+            rows = everyone[: len(part)]
+            steps.append(think(part, rows, rows, steps[-1] if steps else None, view, weights))
+        return steps
+
+    hoisted = state.mask.numel() < len(gates)
+    seen = model.language_gates.weight[:, : state.features.shape[2]]
+    table = F.linear(state.features, seen) if hoisted else state.features
+    hidden = rewound(model, state, table, hoisted, images, gates, run)
+    return weighted_surprise(hidden, model.output.weight, model.output.bias, wanted, importance)
+
+
+def rewound(
+    model: UpDownCaptioner,
+    state: DecodeState,
+    table: Tensor,
+    hoisted: bool,
+    images: Tensor,
+    gates: Tensor,
+    run: Callable[[Tensor, View, Weights], list[Step]],
+) -> Tensor:
+    """h2 of every word, (P, H), with the gradient of ``recurrence.py``.
+
+    Args:
+        model:   whose matrices are used.
+        state:   of ``begin``.
+        table:   (B, K, C), W v_i if ``hoisted``, else v_i.
+        hoisted: see above.
+        images:  (N,) long, the image of each sentence.
+        gates:   (P, 4H), word and overview of each word, step after step.
+        run:     makes the tape, or hands over the one that exists.
+    """
+    seen, language = model.language_gates.weight.split([state.features.shape[2], 2 * model.hidden_size], 1)
+    return _Rewound.apply(
+        gates, state.keys, table, model.hidden_gates.weight, model.attention.query.weight,
+        model.attention.score.weight[0], None if hoisted else seen, language, model.language_gates.bias,
+        (state.mask, images, *slots_of(images)), run,
+    )  # fmt: skip
+
+
+class _Rewound(torch.autograd.Function):
+    """The recurrence as one operation: the way there fills a tape, the way back rewinds it."""
+
+    @staticmethod
+    def forward(ctx, gates, keys, table, hidden, query, score, seen, language, bias, images, run):
+        view, weights = View(keys, table, *images), Weights(hidden, query, score, seen, language, bias)
+        ctx.steps, ctx.view, ctx.weights = run(gates, view, weights), view, weights
+        return torch.cat([step.hidden2 for step in ctx.steps])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, d_hidden):
+        steps, view, weights = ctx.steps, ctx.view, ctx.weights
+        found = rewind(steps, d_hidden.split([len(step.rows) for step in steps]), view, weights)
+        d_gates1, d_gates2 = torch.cat(found.gates1), torch.cat(found.gates2)
+        h1 = torch.cat([step.hidden1 for step in steps])
+        h1_before, h2_before = (torch.cat(_befores(steps, name)) for name in ("hidden1", "hidden2"))
+        d_seen = None if weights.seen is None else d_gates2.t() @ torch.cat([step.seen for step in steps])
+        return (
+            d_gates1,
+            found.keys,
+            table_gradient(steps, found.seen, view) if ctx.needs_input_grad[2] else None,
+            d_gates1.t() @ torch.cat([h1_before, h2_before], 1),
+            torch.cat(found.asked).t() @ h1,
+            found.score,
+            d_seen,
+            d_gates2.t() @ torch.cat([h1, h2_before], 1),
+            d_gates2.sum(0),
+            None,
+            None,
+        )
+
+
+def _befores(steps: list[Step], name: str) -> list[Tensor]:
+    """A state of the step before, for every step's sentences; zero in the first."""
+    first = torch.zeros_like(getattr(steps[0], name))
+    return [first, *(getattr(last, name)[step.kept] for last, step in pairwise(steps))]
+
+
+def weighted_surprise(hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, importance: Tensor) -> Tensor:
+    """The widest layer and its loss in one: -sum_p w_p log softmax(W h_p + b)[y_p], some words at a time.
+
+    (P, V) log-probabilities are the largest thing in training; here they are made, used for the gradient and thrown
+    away, ``ROWS_AT_ONCE`` words at a time.
+
+    Args:
+        hidden:     (P, H) float.
+        weight, bias: (V, H) and (V,), of the output layer; PAD and START are never said.
+        targets:    (P,) long.
+        importance: (P,) float.
+
+    Returns:
+        () float.
+    """
+    return _Surprise.apply(hidden, weight, bias, targets, importance)
+
+
+class _Surprise(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, hidden, weight, bias, targets, importance):
+        never = torch.tensor([PAD, START], device=hidden.device)
+        open_bias = bias.index_fill(0, never, float("-inf"))
+        gradients = any(ctx.needs_input_grad)
+        d_hidden = torch.empty_like(hidden) if gradients else None
+        d_weight, d_bias = (torch.zeros_like(weight), torch.zeros_like(bias)) if gradients else (None, None)
+        loss = hidden.new_zeros(())
+        for start in range(0, len(hidden), ROWS_AT_ONCE):
+            part = slice(start, start + ROWS_AT_ONCE)
+            logits = torch.addmm(open_bias, hidden[part], weight.t())
+            likely = logits.gather(1, targets[part, None])
+            total = logits.logsumexp(1, keepdim=True)
+            loss += (importance[part, None] * (total - likely)).sum()
+            if gradients:
+                d_logits = logits.sub_(total).exp_().scatter_add_(1, targets[part, None], -torch.ones_like(likely))
+                d_logits.mul_(importance[part, None])
+                d_hidden[part] = d_logits @ weight
+                d_weight.addmm_(d_logits.t(), hidden[part])
+                d_bias += d_logits.sum(0)
+        ctx.save_for_backward(d_hidden, d_weight, d_bias)
+        return loss
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, d_loss):
+        d_hidden, d_weight, d_bias = ctx.saved_tensors
+        return d_hidden * d_loss, d_weight.mul_(d_loss), d_bias * d_loss, None, None
