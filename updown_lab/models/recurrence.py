@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.ops import aten
 
 from updown_lab.models.attention import masked_softmax
 
@@ -77,7 +78,7 @@ class Step:
 
     Attributes:
         rows:    (n,) long, which of the N sentences.
-        kept:    (n,) long, where they stood in the step before; None in the first.
+        kept:    where they stood in the step before: (n,) long, or the slice of the first n; unused in the first.
         doors1, cell1, hidden1: (n, 4H), (n, H), (n, H) of the attention LSTM; doors after sigmoid and tanh.
         weights: (n, K), attention.
         seen:    (n, C), what attention gave.
@@ -85,7 +86,7 @@ class Step:
     """
 
     rows: Tensor
-    kept: Tensor | None
+    kept: Tensor | slice
     doors1: Tensor
     cell1: Tensor
     hidden1: Tensor
@@ -112,29 +113,35 @@ def slots_of(images: Tensor) -> tuple[Tensor, int]:
     return slots, int(slots.max()) + 1
 
 
-def think(gates: Tensor, rows: Tensor, kept: Tensor | None, before: Step | None, view: View, weights: Weights) -> Step:
+def think(
+    gates: Tensor, rows: Tensor, kept: Tensor | slice, before: Step | None, view: View, weights: Weights
+) -> Step:
     """One step of both LSTMs, in the notation of ``UpDownCaptioner._think``.
 
     Args:
         gates:  (n, 4H), what word and overview add to the attention LSTM's gates.
         rows:   (n,) long, the sentences that run.
-        kept:   (n,) long, their places in ``before``.
+        kept:   (n,) long or a slice, their places in ``before``.
         before: the step before; None at the start, where all states are zero.
         view:   images.
         weights: matrices.
     """
     size = gates.shape[1] // 4
-    empty = gates.new_zeros(len(gates), size)
-    h1, c1, h2, c2 = (empty,) * 4
-    if before is not None:
+    h1 = c1 = h2 = c2 = None
+    if before is None:
+        doors1 = gates.clone()
+    else:
         h1, c1, h2, c2 = (part[kept] for part in (before.hidden1, before.cell1, before.hidden2, before.cell2))
-        gates = torch.addmm(gates, torch.cat([h1, h2], 1), weights.hidden.t())
-    doors1, c1, h1 = _open(gates, c1)
+        doors1 = torch.addmm(gates, h1, weights.hidden[:, :size].t()).addmm_(h2, weights.hidden[:, size:].t())
+    c1, h1 = _open(doors1, c1)
     scores = _fit(h1, rows, view, weights) @ (2 * weights.score)
     alpha = masked_softmax(scores, view.mask[view.images[rows]])
     seen = view.by_sentence(view.by_image(alpha, rows) @ view.table, rows)
-    heard = seen if weights.seen is None else seen @ weights.seen.t()
-    doors2, c2, h2 = _open(torch.addmm(heard, torch.cat([h1, h2], 1), weights.language.t()).add_(weights.bias), c2)
+    heard = weights.bias + seen if weights.seen is None else torch.addmm(weights.bias, seen, weights.seen.t())
+    doors2 = heard.addmm_(h1, weights.language[:, :size].t())
+    if h2 is not None:
+        doors2.addmm_(h2, weights.language[:, size:].t())
+    c2, h2 = _open(doors2, c2)
     return Step(rows, kept, doors1, c1, h1, alpha, seen, doors2, c2, h2)
 
 
@@ -144,30 +151,38 @@ def _fit(h1: Tensor, rows: Tensor, view: View, weights: Weights) -> Tensor:
     return view.keys.index_select(0, view.images[rows]).add_(asked[:, None]).sigmoid_()
 
 
-def _open(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Doors (i, f, o, g), cell and hidden of an LSTM."""
-    size = cell.shape[1]
-    doors = torch.cat([gates[:, : 3 * size].sigmoid(), gates[:, 3 * size :].tanh()], 1)
-    let_in, keep, show, candidate = doors.chunk(4, 1)
-    cell = torch.addcmul(let_in * candidate, keep, cell)
-    return doors, cell, show * cell.tanh()
+def _open(gates: Tensor, cell: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Cell and hidden of an LSTM, each (n, H); ``gates`` (n, 4H) become the doors i, f, o, g in place."""
+    size = gates.shape[1] // 4
+    gates[:, : 3 * size].sigmoid_()
+    gates[:, 3 * size :].tanh_()
+    let_in, keep, show, candidate = gates.chunk(4, 1)
+    added = let_in * candidate
+    cell = added if cell is None else added.addcmul_(keep, cell)
+    return cell, show * cell.tanh()
 
 
-def _close(doors: Tensor, cell: Tensor, cell_before: Tensor, d_hidden: Tensor, d_cell: Tensor) -> tuple[Tensor, Tensor]:
+def _close(
+    doors: Tensor, cell: Tensor, cell_before: Tensor | None, d_hidden: Tensor, d_cell: Tensor | None
+) -> tuple[Tensor, Tensor]:
     """The way back through ``_open``: gradients of the gates (n, 4H) and of the cell before (n, H)."""
+    size = cell.shape[1]
     let_in, keep, show, candidate = doors.chunk(4, 1)
     shown = cell.tanh()
-    d_cell = d_cell + d_hidden * show * (1 - shown * shown)
-    d_gates = torch.cat(
-        [
-            d_cell * candidate * let_in * (1 - let_in),
-            d_cell * cell_before * keep * (1 - keep),
-            d_hidden * shown * show * (1 - show),
-            d_cell * let_in * (1 - candidate * candidate),
-        ],
-        1,
-    )
-    return d_gates, d_cell * keep
+    through = aten.tanh_backward(d_hidden * show, shown)
+    d_cell = through if d_cell is None else through.add_(d_cell)
+    d_doors = torch.empty_like(doors)
+    torch.mul(d_cell, candidate, out=d_doors[:, :size])
+    if cell_before is None:
+        d_doors[:, size : 2 * size].zero_()
+    else:
+        torch.mul(d_cell, cell_before, out=d_doors[:, size : 2 * size])
+    torch.mul(d_hidden, shown, out=d_doors[:, 2 * size : 3 * size])
+    torch.mul(d_cell, let_in, out=d_doors[:, 3 * size :])
+    first, last = slice(3 * size), slice(3 * size, None)
+    aten.sigmoid_backward.grad_input(d_doors[:, first], doors[:, first], grad_input=d_doors[:, first])
+    aten.tanh_backward.grad_input(d_doors[:, last], doors[:, last], grad_input=d_doors[:, last])
+    return d_doors, d_cell.mul_(keep)
 
 
 @dataclass
@@ -195,32 +210,34 @@ def rewind(steps: list[Step], d_hidden: tuple[Tensor, ...], view: View, weights:
     """
     found = Gradients([], [], [], [], torch.zeros_like(view.keys), torch.zeros_like(weights.score))
     size = steps[0].cell1.shape[1]
-    later = None  # gradients of h1, c1, h2, c2 from the step after
+    d_h1 = d_c1 = d_h2 = d_c2 = None  # what the step after asks for
     for number in reversed(range(len(steps))):
         step = steps[number]
-        empty = step.cell1.new_zeros(len(step.rows), size)
-        d_h1, d_c1, d_h2, d_c2 = later or (empty,) * 4
-        before = [empty] * 2 if number == 0 else [part[step.kept] for part in
-                                                  (steps[number - 1].cell1, steps[number - 1].cell2)]  # fmt: skip
-        d_gates2, d_c2 = _close(step.doors2, step.cell2, before[1], d_hidden[number] + d_h2, d_c2)
-        d_joined = d_gates2 @ weights.language
+        last = steps[number - 1] if number else None
+        c1_before, c2_before = (last.cell1[step.kept], last.cell2[step.kept]) if last else (None, None)
+        d_h2 = d_hidden[number] if d_h2 is None else d_h2.add_(d_hidden[number])
+        d_gates2, d_c2 = _close(step.doors2, step.cell2, c2_before, d_h2, d_c2)
         d_seen = d_gates2 if weights.seen is None else d_gates2 @ weights.seen
         d_asked = _attend_back(step, d_seen, view, weights, found)
-        d_h1 = d_h1 + d_joined[:, :size] + d_asked @ weights.query
-        d_gates1, d_c1 = _close(step.doors1, step.cell1, before[0], d_h1, d_c1)
+        d_joined = d_gates2 @ weights.language
+        d_h1 = (d_joined[:, :size] if d_h1 is None else d_h1.add_(d_joined[:, :size])) + d_asked @ weights.query
+        d_gates1, d_c1 = _close(step.doors1, step.cell1, c1_before, d_h1, d_c1)
         for pile, value in ((found.gates1, d_gates1), (found.gates2, d_gates2), (found.seen, d_seen),
                             (found.asked, d_asked)):  # fmt: skip
             pile.insert(0, value)
-        if number:
+        if last:
             d_before = d_gates1 @ weights.hidden
-            parts = (d_before[:, :size], d_c1, d_before[:, size:] + d_joined[:, size:], d_c2)
-            later = tuple(_spread(part, step.kept, len(steps[number - 1].rows)) for part in parts)
+            d_before[:, size:].add_(d_joined[:, size:])
+            parts = (d_before[:, :size], d_c1, d_before[:, size:], d_c2)
+            d_h1, d_c1, d_h2, d_c2 = (_spread(part, step.kept, len(last.rows)) for part in parts)
     return found
 
 
-def _spread(values: Tensor, kept: Tensor, count: int) -> Tensor:
+def _spread(values: Tensor, kept: Tensor | slice, count: int) -> Tensor:
     """Rows back to where they stood in the step before; sentences that ended there get no gradient from later."""
-    return values.new_zeros(count, values.shape[1]).index_copy_(0, kept, values)
+    spread = values.new_zeros(count, values.shape[1])
+    spread[kept] = values
+    return spread
 
 
 def _attend_back(step: Step, d_seen: Tensor, view: View, weights: Weights, found: Gradients) -> Tensor:

@@ -62,8 +62,8 @@ def teaching_loss(
     def run(parts: Tensor, view: View, weights: Weights) -> list[Step]:
         steps, everyone = [], torch.arange(len(images), device=images.device)
         for part in parts.split(sizes):
-            rows = everyone[: len(part)]
-            steps.append(think(part, rows, rows, steps[-1] if steps else None, view, weights))
+            running = slice(len(part))
+            steps.append(think(part, everyone[running], running, steps[-1] if steps else None, view, weights))
         return steps
 
     hoisted = state.mask.numel() < len(gates)
