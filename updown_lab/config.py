@@ -1,6 +1,7 @@
 """Every number of the pipeline, in frozen dataclasses. Presets change numbers, never paths.
 
-The defaults are the paper's. ``preset("tiny")`` gives the same house in the size of a doll.
+The defaults are the paper's, on torchvision's networks; ``preset("paper")`` gives the detector the published layout
+besides. ``preset("tiny")`` gives the same house in the size of a doll.
 """
 
 import dataclasses
@@ -43,6 +44,14 @@ class TrunkConfig:
     frozen_stages: int = 2  # the stem and so many layers are not trained by the detector; 0 trains all
     frozen_norm: bool = True  # BatchNorm keeps its pre-training statistics while the detector trains
     weights: str = "torchvision"  # "torchvision", "pypi", "pretrained" (our own pre-training stage) or "none"
+    # How the ResNet was made; the defaults are torchvision's, docs/detector.md says what each costs if it is wrong.
+    stride_in: str = "3x3"  # the convolution of a Bottleneck that takes the stride: "3x3", or "1x1" (Caffe)
+    pool_edge: str = "padded"  # the stem's max-pool: "padded", or "ceil" (Caffe: no padding, sizes rounded up)
+    head_dilation: int = 1  # of all 3x3 convolutions of layer4; the authors' head has 2, with strides[3] = 1
+    colours: str = "rgb"  # order that the first convolution expects: "rgb" or "bgr"
+    pixel_top: float = 1.0  # what white is: 1, or 255 (Caffe)
+    pixel_mean: tuple[float, ...] = (0.485, 0.456, 0.406)  # in the order of ``colours`` and the scale of ``pixel_top``
+    pixel_deviation: tuple[float, ...] = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
@@ -50,14 +59,22 @@ class TrainingConfig:
     """One optimisation: how long, how fast, with what."""
 
     steps: int = 60_000
-    batch_size: int = 100
+    batch_size: int = 100  # items of a step, over all processes and parts together
     optimiser: str = "sgd"  # sgd, adam, adamw, adamax, adadelta
     learning_rate: float = 0.01
     momentum: float = 0.9
     weight_decay: float = 5e-4
-    schedule: str = "linear"  # constant, linear (to zero), cosine (to zero), step (x0.1 at 92 %)
-    warmup: float = 0.0  # share of the steps with a rising learning rate
-    clip_norm: float = 10.0  # 0 switches clipping off
+    bias_rate: float = 1.0  # biases learn so many times faster; Caffe's habit is 2
+    schedule: str = "linear"  # constant, linear (to zero), cosine (to zero), step
+    milestones: tuple[float, ...] = (0.92,)  # where "step" falls: below 1 a share of the steps, from 1 on a step
+    drop: float = 0.1  # what "step" multiplies the learning rate with at each milestone
+    warmup: float = 0.0  # with a rising learning rate: below 1 a share of the steps, from 1 on so many steps
+    clip_norm: float = 10.0  # the longest gradient of all weights together; 0 switches clipping off
+    clip_value: float = 0.0  # the largest gradient of a single weight, cut before the norm; 0 switches it off
+    accumulate: int = 1  # parts in which a process takes its share of a step, one after the other, to save memory
+    precision: str = "auto"  # auto (mixed where the graphics card has it), full, bfloat16, float16
+    compile: bool = False  # torch.compile: minutes at first, then faster steps
+    workers: int = 0  # threads that read photos ahead; 0 reads when they are needed
     evaluate_every: int = 1000  # steps
     keep: str = "last"  # "last", or "best" on the validation split
 
@@ -82,19 +99,33 @@ class DetectorConfig:
     attribute_hidden: int = 512
     attribute_weight: float = 0.5
     maximum_attributes: int = 16
+    # Where the published detectors differ from torchvision's; docs/detector.md says what each costs if it is wrong.
+    resize: str = "antialias"  # bilinear: "antialias", "plain" (no antialias, LXMERT) or "pil" (uint8, detectron2)
+    pad_to_stride: bool = True  # fill the right and lower edge up to a multiple of the body's stride
+    anchors: str = "torchvision"  # "torchvision" (rounded, ratio-major), "continuous" (detectron2) or "caffe"
+    anchor_boxes: tuple[float, ...] = ()  # four numbers an anchor around the cell's corner: wins over ``anchors``
+    proposal_width: int = 0  # channels between map and objectness; 0 means those of the map, 512 at most
+    proposal_minimum: float = 1e-3  # least side of a proposal in resized pixels; 0 drops empty boxes only
+    clip_margin: float = 0.0  # boxes end so far before the right and lower edge of the resized image; Caffe has 1
+    roi_pooling: str = "align"  # "align" (RoIAlign) or "max" (RoIPool)
+    background: str = "first"  # row of background in the class logits: "first" or "last"
+    background_box: bool = True  # background has rows in the box regression too
+    box_weights: tuple[float, ...] = (10.0, 10.0, 5.0, 5.0)  # box regression is divided by these
+    attribute_background: bool = False  # the attribute head may be asked about background, if that is likeliest
+    attribute_softmax: str = "all"  # "all" columns, or "real" (drop "no attribute" first, so it never wins)
 
 
 @dataclass(frozen=True)
 class SelectionConfig:
     """Which detections become regions."""
 
+    rule: str = "per-class"  # "per-class", "fixed" (always ``maximum``), "max-nms" or "pairs"; see vision/selection.py
     nms_threshold: float = 0.3  # per class
+    nms_ladder: tuple[float, ...] = (0.5, 0.6, 0.7, 0.8, 0.9)  # "max-nms", "pairs": the first that keeps ``minimum``
     confidence: float = 0.2
     minimum: int = 10
     maximum: int = 100
-    boxes: str = (
-        "proposal"  # boxes for NMS and output: "proposal" (the authors' code) or "regressed" (the paper's text)
-    )
+    boxes: str = "proposal"  # for NMS and output: "proposal" (the authors' code) or "regressed" (the paper's text)
 
 
 @dataclass(frozen=True)
@@ -107,14 +138,38 @@ class CaptionerConfig:
     maximum_words: int = 20
     minimum_count: int = 5
     standardise: bool = False  # z-score the features with the training set's mean and deviation
+    # Variants that people use, each one line of an ablation; the defaults are the paper. docs/checkpoints.md has them.
+    projection_size: int = 0  # regions and their mean through a layer of so many ReLUs first; 0 leaves them as they are
+    batch_norm: int = 0  # of regions, padding not counted: 0 none, 1 before the projection, 2 before and after
+    normalise: str = "none"  # to length 1: "none", "all" regions, or "attended" (their mean stays raw)
+    geometry: bool = False  # five numbers of its box behind each region: x1/w, y1/h, x2/w, y2/h, area
+    attention: str = "soft"  # "soft", "uniform" (v_hat is the mean region) or "none" (v_hat is zero)
+    attention_bias: bool = False
+    word_relu: bool = False  # ReLU on word embeddings
+    dropout: float = 0.0  # on words, on projected regions and before the output
+    initialisation: str = "uniform"  # of the gates, as torch's LSTM; "normal" is N(0, 0.01) everywhere (authors' code)
+
+
+@dataclass(frozen=True)
+class TeachingConfig:
+    """How captions are imitated, beside the optimisation in ``cross_entropy``; Sec. 3.2.3 and 4.2."""
+
+    captions_per_image: int = 1  # drawn for each image of a step; 0 takes all of them
+    loss_scale: float = 20.0  # the authors weigh the mean over words by the longest caption
+    skip_unknown: bool = True  # nobody is taught to say the word that stands for rare ones
+    label_smoothing: float = 0.0
+    scheduled_sampling: float = 0.0  # share of words read from the model's own mouth at the end; grows from 0
+    fast: bool = True  # hand-written gradients; false runs the readable model, with the same numbers
 
 
 @dataclass(frozen=True)
 class ScstConfig:
     """Self-critical sequence training on CIDEr-D; Sec. 3.2.3."""
 
-    baseline: str = "greedy"  # greedy, beam_mean, leave_one_out
-    samples: int = 5
+    form: str = "paper"  # paper, authors, rennie, leave_one_out; see training/self_critical.py
+    samples: int = 5  # candidates an image: drawn sentences, or the beam
+    bleu: float = 0.0  # weight of BLEU-4 in the reward, beside CIDEr-D with weight 1
+    end_token: bool = True  # the end counts as a word of the reward; without it captions learn to end in "with a"
     training: TrainingConfig = field(
         default_factory=lambda: TrainingConfig(steps=1000, batch_size=96, learning_rate=0.001, evaluate_every=100)
     )
@@ -159,11 +214,20 @@ class Config:
     pretraining: TrainingConfig = TrainingConfig(steps=1, batch_size=64)
     detector: DetectorConfig = DetectorConfig()
     detector_training: TrainingConfig = TrainingConfig(
-        steps=380_000, batch_size=8, learning_rate=0.001, schedule="step", clip_norm=0.0, evaluate_every=10_000
+        steps=380_000,
+        batch_size=8,
+        learning_rate=0.001,
+        bias_rate=2.0,
+        schedule="step",
+        milestones=(350_000.0,),
+        clip_norm=0.0,
+        workers=4,
+        evaluate_every=10_000,
     )
     selection: SelectionConfig = SelectionConfig()
     captioner: CaptionerConfig = CaptionerConfig()
     cross_entropy: TrainingConfig = TrainingConfig()
+    teaching: TeachingConfig = TeachingConfig()
     scst: ScstConfig = field(default_factory=ScstConfig)
     vqa: VqaConfig = VqaConfig()
     vqa_training: TrainingConfig = TrainingConfig(

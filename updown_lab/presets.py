@@ -70,8 +70,9 @@ TINY = c.Config(
         clip_norm=5.0,
         evaluate_every=150,
     ),
+    teaching=c.TeachingConfig(captions_per_image=0, loss_scale=1.0, skip_unknown=False),
     scst=c.ScstConfig(
-        baseline="leave_one_out",
+        form="leave_one_out",
         training=c.TrainingConfig(
             steps=350,
             batch_size=24,
@@ -145,4 +146,36 @@ PHOTOS = replace(
     vqa_training=replace(TINY.vqa_training, steps=600, evaluate_every=100, learning_rate=1e-3),
 )
 
-PRESETS = {"paper": c.Config(), "tiny": TINY, "photos": PHOTOS}
+#: The paper's sizes and the published shapes, on torchvision's ImageNet weights: so with their colours and strides.
+PAPER = c.Config(
+    detector=c.DetectorConfig(
+        anchors="continuous",
+        roi_pooling="max",
+        background="last",
+        background_box=False,
+        attribute_background=True,
+        attribute_softmax="real",
+        proposal_minimum=0.0,
+    ),
+)
+
+#: The published network, Caffe's ways included; where ``load_visual_genome_detector`` starts to read the file.
+VISUAL_GENOME = replace(
+    PAPER,
+    name="visual-genome",
+    trunk=c.TrunkConfig(
+        strides=(1, 2, 2, 1),
+        stride_in="1x1",
+        pool_edge="ceil",
+        head_dilation=2,
+        colours="bgr",
+        pixel_top=255.0,
+        pixel_mean=(102.9801, 115.9465, 122.7717),
+        pixel_deviation=(1.0, 1.0, 1.0),
+        weights="none",
+    ),
+    detector=replace(PAPER.detector, resize="plain", pad_to_stride=False, proposal_width=512),
+    selection=c.SelectionConfig(rule="max-nms", minimum=36, maximum=36, boxes="regressed"),
+)
+
+PRESETS = {"paper": PAPER, "tiny": TINY, "photos": PHOTOS, "visual-genome": VISUAL_GENOME}

@@ -19,12 +19,12 @@ from updown_lab.store.writer import write_features
 from updown_lab.text import END, AnswerVocabulary, Vocabulary, pad_ids
 from updown_lab.training.answering import Questions, answer_all, answer_prior, new_vqa, train_vqa
 from updown_lab.training.seeing import mirrored, padded_attributes, pretrain_trunk, score_detector, train_detector
+from updown_lab.training.self_critical import FORMS, train_self_critical
 from updown_lab.training.speaking import (
     CaptionImages,
     describe_images,
     new_captioner,
     train_captioner,
-    train_self_critical,
     validation_score,
 )  # fmt: skip
 from updown_lab.vision.trunk import build_trunk
@@ -119,11 +119,11 @@ def test_new_captioners_of_one_seed_are_the_same_and_scaled_by_the_store(store):
     torch.testing.assert_close(real.std(0, correction=0), torch.ones(6), atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("baseline", ["greedy", "leave_one_out", "beam_mean"])
-def test_self_critical_training_raises_the_reward(store, captions, tmp_path, baseline):
-    cfg = settings(**{"cross_entropy.steps": 34, "scst.samples": 10, "scst.training.steps": 120,
+@pytest.mark.parametrize("form", FORMS)
+def test_self_critical_training_raises_the_reward(store, captions, tmp_path, form):
+    cfg = settings(**{"cross_entropy.steps": 24, "scst.samples": 10, "scst.training.steps": 120,
                       "scst.training.batch_size": 6, "scst.training.evaluate_every": 120})  # fmt: skip
-    cfg = replace(cfg, scst=replace(cfg.scst, baseline=baseline))
+    cfg = replace(cfg, scst=replace(cfg.scst, form=form))
     model = new_captioner(store, Vocabulary.build(SENTENCES, 1), cfg)
     train_captioner(model, captions, captions, cfg, tmp_path / "imitate")  # too short to know them all
 

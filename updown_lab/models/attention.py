@@ -108,10 +108,14 @@ class TopDownAttention(nn.Module):
         alpha = softmax(a)                         Eq. 2
         v_hat = sum_i alpha_i v_i                  Sec. 3.2.1
 
+    Other implementations add three biases. Two are in the same sum and so are one, which ``bias`` adds to W_v v_i;
+    the third, of the score, moves all scores alike and changes nothing.
+
     Args:
         feature_dim:    D.
         query_dim:      H, size of the query.
         attention_size: A, size of the hidden space.
+        bias:           of the hidden space; the paper has none.
 
     >>> attention = TopDownAttention(feature_dim=4, query_dim=3, attention_size=2)
     >>> features, mask = torch.randn(1, 5, 4), torch.ones(1, 5, dtype=torch.bool)
@@ -121,11 +125,16 @@ class TopDownAttention(nn.Module):
     (torch.Size([1, 4]), torch.Size([1, 5]))
     """
 
-    def __init__(self, feature_dim: int, query_dim: int, attention_size: int):
+    def __init__(self, feature_dim: int, query_dim: int, attention_size: int, bias: bool = False):
         super().__init__()
-        self.region = nn.Linear(feature_dim, attention_size, bias=False)  # W_v
+        self.region = nn.Linear(feature_dim, attention_size, bias=bias)  # W_v
         self.query = nn.Linear(query_dim, attention_size, bias=False)  # W_q
         self.score = nn.Linear(attention_size, 1, bias=False)  # w
+
+    def look_everywhere(self) -> None:
+        """Give every region the same weight, for good: what an ablation compares attention with."""
+        nn.init.zeros_(self.score.weight)
+        self.score.requires_grad_(False)
 
     def project(self, features: Tensor) -> Tensor:
         """The part of Eq. 1 that no query changes, for (B, K, D) features: (B, K, A) keys, 2 W_v v_i.

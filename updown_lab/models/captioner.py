@@ -8,10 +8,19 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from updown_lab.config import CaptionerConfig
+from updown_lab.errors import ConfigError, DataInvalid
 from updown_lab.models.attention import TopDownAttention, blank_padding, mean_region
-from updown_lab.models.standardise import Standardise
+from updown_lab.models.standardise import Projection, Standardise, box_geometry
 from updown_lab.regions import RegionBatch
 from updown_lab.text import PAD, START
+
+GEOMETRY = 5  # numbers a box
+CHOICES = {
+    "normalise": ("none", "all", "attended"),
+    "attention": ("soft", "uniform", "none"),
+    "initialisation": ("uniform", "normal"),
+    "batch_norm": (0, 1, 2),
+}
 
 
 def shift_right(targets: Tensor) -> Tensor:
@@ -54,12 +63,30 @@ def lstm_update(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
     return show * cell.tanh(), cell
 
 
+class WordEmbedding(nn.Embedding):
+    """A vector for each word; other implementations rectify it and drop parts of it in training.
+
+    Args:
+        count, size: V words of E numbers.
+        relu:    leave out negative numbers.
+        dropout: share of the numbers that is zeroed in training.
+    """
+
+    def __init__(self, count: int, size: int, relu: bool = False, dropout: float = 0.0):
+        super().__init__(count, size)
+        self.relu, self.dropout = relu, dropout
+
+    def forward(self, words: Tensor) -> Tensor:
+        vectors = super().forward(words)
+        return F.dropout(vectors.relu() if self.relu else vectors, self.dropout, self.training)
+
+
 @dataclass(frozen=True)
 class DecodeState:
     """Everything a sentence in the making knows. N sentences share B images.
 
     Attributes:
-        features:   (B, K, D) float, standardised; zero where padded.
+        features:   (B, K, D) float, as attention reads them: standardised, perhaps projected; zero where padded.
         keys:       (B, K, A) float, the regions as attention reads them.
         mask:       (B, K) bool.
         overview:   (B, 4H) float, what the mean region adds to the attention LSTM's gates.
@@ -109,8 +136,11 @@ class UpDownCaptioner(nn.Module):
     gates are three terms, and each is computed as rarely as it changes: ``overview_gates``
     once an image, ``word_gates`` for all words at once, ``hidden_gates`` at every step.
 
+    The defaults of ``cfg`` are the paper. Its other values are variants that people use: they change what v_i and v_bar
+    are before the first word (``begin``), the word vectors, and dropout, but never the recurrence.
+
     Args:
-        cfg:             sizes.
+        cfg:             sizes and variants.
         vocabulary_size: V, with the four special words.
         feature_dim:     D, of the feature store.
 
@@ -125,25 +155,44 @@ class UpDownCaptioner(nn.Module):
 
     def __init__(self, cfg: CaptionerConfig, vocabulary_size: int, feature_dim: int):
         super().__init__()
-        hidden = cfg.hidden_size
+        _refuse_unknown(cfg)
+        hidden, given = cfg.hidden_size, feature_dim + GEOMETRY * cfg.geometry
+        seen = cfg.projection_size or given
+        self.cfg = cfg
         self.hidden_size = hidden
         self.standardise = Standardise(feature_dim)
-        self.embedding = nn.Embedding(vocabulary_size, cfg.embedding_size)
+        self.embedding = WordEmbedding(vocabulary_size, cfg.embedding_size, cfg.word_relu, cfg.dropout)
         self.word_gates = nn.Linear(cfg.embedding_size, 4 * hidden, bias=False)
-        self.overview_gates = nn.Linear(feature_dim, 4 * hidden)  # holds the bias, so that it too is added once
+        self.overview_gates = nn.Linear(seen, 4 * hidden)  # holds the bias, so that it too is added once
         self.hidden_gates = nn.Linear(2 * hidden, 4 * hidden, bias=False)  # of [h1, h2]
-        self.attention = TopDownAttention(feature_dim, hidden, cfg.attention_size)
-        self.language_gates = nn.Linear(feature_dim + 2 * hidden, 4 * hidden)  # of [v_hat, h1, h2]
+        self.attention = TopDownAttention(seen, hidden, cfg.attention_size, cfg.attention_bias)
+        self.language_gates = nn.Linear(seen + 2 * hidden, 4 * hidden)  # of [v_hat, h1, h2]
         self.output = nn.Linear(hidden, vocabulary_size)
+        self.dropout = nn.Dropout(cfg.dropout)
+        self.region_projection = self.overview_projection = None
+        if cfg.projection_size:
+            self.overview_projection = Projection(given, cfg.projection_size, cfg.dropout)
+        if cfg.projection_size or cfg.batch_norm:
+            self.region_projection = Projection(given, cfg.projection_size, cfg.dropout, cfg.batch_norm)
         self._start_well()
 
     def _start_well(self) -> None:
         """Uniform gates as in torch's LSTM; forget bias 1, so that memory lasts before anything is learned."""
-        for layer in (self.word_gates, self.overview_gates, self.hidden_gates, self.language_gates):
+        gates = (self.word_gates, self.overview_gates, self.hidden_gates, self.language_gates)
+        for layer in gates:
             nn.init.uniform_(layer.weight, -(self.hidden_size**-0.5), self.hidden_size**-0.5)
+        if self.cfg.initialisation == "normal":
+            for layer in self.modules():
+                if isinstance(layer, nn.Linear | nn.Embedding):
+                    nn.init.normal_(layer.weight, std=0.01)
+                    if getattr(layer, "bias", None) is not None:
+                        nn.init.zeros_(layer.bias)
+        for layer in gates:
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
                 nn.init.ones_(layer.bias[self.hidden_size : 2 * self.hidden_size])
+        if self.cfg.attention != "soft":
+            self.attention.look_everywhere()
 
     def begin(self, regions: RegionBatch) -> DecodeState:
         """Look at each image once: one empty sentence an image, and all that no word will change.
@@ -152,21 +201,42 @@ class UpDownCaptioner(nn.Module):
             regions: B images; padded rows may hold anything.
 
         Raises:
-            DataInvalid: the features have another D than the model was built for.
+            DataInvalid: the features have another D than the model was built for, or geometry is read and
+                the batch does not know how large its images are.
         """
-        features = blank_padding(self.standardise(regions.features), regions.mask)
+        features, overview = self._read_regions(regions)
         empty = features.new_zeros(len(features), self.hidden_size)
         return DecodeState(
             features=features,
             keys=self.attention.project(features),
             mask=regions.mask,
-            overview=self.overview_gates(mean_region(features, regions.mask)),
+            overview=self.overview_gates(overview),
             image_rows=torch.arange(len(features), device=features.device),
             attention_hidden=empty,
             attention_cell=empty,
             language_hidden=empty,
             language_cell=empty,
         )
+
+    def _read_regions(self, regions: RegionBatch) -> tuple[Tensor, Tensor]:
+        """v_i as attention reads them, (B, K, P), and v_bar, (B, P): in the paper the features and their mean."""
+        cfg, mask = self.cfg, regions.mask
+        given = blank_padding(self.standardise(regions.features), mask)
+        attended = given if cfg.normalise == "none" else F.normalize(given, dim=-1)
+        if cfg.normalise == "all":
+            given = attended
+        if cfg.geometry:
+            if regions.image_sizes is None:
+                raise DataInvalid("captioner.geometry=true reads boxes in shares of their image, but this RegionBatch "
+                                  "has no image_sizes; make it with collate_regions")  # fmt: skip
+            places = blank_padding(box_geometry(regions.boxes, regions.image_sizes).to(given.dtype), mask)
+            given, attended = (torch.cat([part, places], -1) for part in (given, attended))
+        overview = mean_region(given, mask)
+        if self.overview_projection is not None:
+            overview = self.overview_projection(overview, mask.new_ones(len(mask)))
+        if self.region_projection is not None:
+            attended = self.region_projection(attended, mask)
+        return torch.zeros_like(attended) if cfg.attention == "none" else attended, overview
 
     def step(self, words: Tensor, state: DecodeState) -> tuple[Tensor, Tensor, DecodeState]:
         """Read one word a sentence and predict the next.
@@ -228,7 +298,7 @@ class UpDownCaptioner(nn.Module):
         """(M, H) to (M, V). Padding and START get -inf: no sentence can say them."""
         never = torch.tensor([PAD, START], device=hidden.device)
         bias = self.output.bias.index_fill(0, never, float("-inf"))
-        return F.linear(hidden, self.output.weight, bias).log_softmax(-1)
+        return F.linear(self.dropout(hidden), self.output.weight, bias).log_softmax(-1)
 
     @staticmethod
     def _check(regions: RegionBatch, words: Tensor, image_rows: Tensor) -> None:
@@ -240,6 +310,16 @@ class UpDownCaptioner(nn.Module):
             raise ValueError("each caption must begin with START; make words with shift_right(targets)")
         if len(image_rows) and int(image_rows.max()) >= len(regions):
             raise ValueError(f"image_rows names image {int(image_rows.max())} but there are {len(regions)}")
+
+
+def _refuse_unknown(cfg: CaptionerConfig) -> None:
+    for name, known in CHOICES.items():
+        if getattr(cfg, name) not in known:
+            raise ConfigError(f"captioner.{name} is {getattr(cfg, name)!r}; known: {', '.join(map(str, known))}")
+    if not 0 <= cfg.dropout < 1:
+        raise ConfigError(f"captioner.dropout is a share from 0 to below 1, got {cfg.dropout}")
+    if cfg.batch_norm == 2 and not cfg.projection_size:
+        raise ConfigError("captioner.batch_norm=2 stands behind the projection: set captioner.projection_size too")
 
 
 def _unpack(data: Tensor, packed: PackedSequence, total: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Draw sentences and learn from them without reading them twice: the self-critical step with hand-written gradients.
+"""Say sentences and learn from them without reading them twice: self-critical training and scheduled sampling.
 
 Usually sentences are drawn first and then run through the model again for the gradient. Here drawing fills the tape of
 ``recurrence.py``, so that after the reward is known only the way back is left.
@@ -21,14 +21,16 @@ USUAL_LENGTH = 8  # words a sentence; only speed depends on this guess
 
 @dataclass
 class Rehearsal:
-    """Sentences that were drawn, with all that their gradient needs.
+    """Sentences that were said, with all that their gradient needs.
 
     Attributes:
-        words:      (N, T) long, drawn words, END where the sentence ended, then PAD.
-        image_rows: (N,) long, the image of each; the samples of an image stand together.
+        words:      (N, T) long, what each step was asked for: words, END where the sentence ended, then PAD.
+        read:       (N, T) long, what each step read: START, then mostly the word before.
+        image_rows: (N,) long, the image of each.
     """
 
     words: Tensor
+    read: Tensor
     image_rows: Tensor
     _state: DecodeState
     _table: Tensor
@@ -46,53 +48,84 @@ def rehearse(model: UpDownCaptioner, regions: RegionBatch, maximum_words: int, s
         samples: S, sentences an image.
 
     Returns:
-        N = B S sentences, to be learned from with ``rehearsal_loss`` before the model changes.
+        N = B S sentences, the samples of an image together, to be learned from with ``rehearsal_loss`` before the model
+        changes.
     """
     images = torch.arange(len(regions), device=regions.features.device).repeat_interleave(samples)
+    words = torch.full((len(images), maximum_words), PAD, device=images.device)
+    return _rehearse(model, regions, images, words, share=1.0, drawn=True)
+
+
+def rehearse_lesson(
+    model: UpDownCaptioner, regions: RegionBatch, targets: Tensor, image_rows: Tensor, share: float
+) -> Rehearsal:
+    """Known captions, but sometimes the model reads what it would have said: scheduled sampling.
+
+    At test time nobody corrects the captioner; reading its own words in training prepares it. Bengio et al. 2015.
+
+    Args:
+        model, regions: as in ``rehearse``.
+        targets:    (N, T) long, words then END then PAD.
+        image_rows: (N,) long.
+        share:      of the words that are read from the model's own mouth, 0 to 1; with 0 this is teacher forcing.
+
+    Returns:
+        For ``rehearsal_loss``; ``words`` are the targets.
+    """
+    return _rehearse(model, regions, image_rows, targets, share, drawn=False)
+
+
+def _rehearse(model, regions: RegionBatch, images: Tensor, words: Tensor, share: float, drawn: bool) -> Rehearsal:
     state = model.begin(regions)
     hoisted = regions.mask.numel() < USUAL_LENGTH * len(images)
     seen = model.language_gates.weight[:, : state.features.shape[2]]
     table = F.linear(state.features, seen) if hoisted else state.features
+    read = torch.full_like(words, PAD)
     with torch.no_grad():
-        words, steps = _draw(model, state, table, None if hoisted else seen, images, maximum_words)
-    return Rehearsal(words, images, state, table, hoisted, steps)
+        steps = _speak(model, state, table, None if hoisted else seen, images, words, read, share, drawn)
+    said = slice(len(steps))
+    return Rehearsal(words[:, said], read[:, said], images, state, table, hoisted, steps)
 
 
-def _draw(model, state: DecodeState, table: Tensor, seen: Tensor | None, images: Tensor, maximum_words: int):
-    """Words (N, T) and the tape."""
+def _speak(model, state, table, seen, images, words, read, share: float, drawn: bool) -> list[Step]:
+    """Run all steps. ``read`` is filled in, and ``words`` too if they are drawn."""
     view = View(state.keys, table, state.mask, images, *slots_of(images))
     language = model.language_gates.weight[:, state.features.shape[2] :]
     weights = Weights(model.hidden_gates.weight, model.attention.query.weight, model.attention.score.weight[0], seen,
                       language, model.language_gates.bias)  # fmt: skip
     never = torch.tensor([PAD, START], device=images.device)
     bias = model.output.bias.index_fill(0, never, float("-inf"))
-    rows = torch.arange(len(images), device=images.device)
-    read, kept, steps = torch.full_like(images, START), rows, []
-    words = torch.full((len(images), maximum_words), PAD, device=images.device)
-    for place in range(maximum_words):
-        gates = model.word_gates(model.embedding(read)) + state.overview[images[rows]]
+    rows = kept = torch.arange(len(images), device=images.device)
+    read[:, 0], steps = START, []
+    for place in range(words.shape[1]):
+        gates = model.word_gates(model.embedding(read[rows, place])) + state.overview[images[rows]]
         steps.append(think(gates, rows, kept, steps[-1] if steps else None, view, weights))
         chances = torch.addmm(bias, steps[-1].hidden2, model.output.weight.t()).softmax(1)
         said = torch.multinomial(chances, 1)[:, 0]
-        words[rows, place] = said
-        kept = (said != END).nonzero()[:, 0]
-        if not len(kept):
+        if drawn:
+            words[rows, place] = said
+        kept = (words[rows, place] != END).nonzero()[:, 0]
+        if not len(kept) or place + 1 == words.shape[1]:
             break
-        rows, read = rows[kept], said[kept]
-    return words[:, : len(steps)], steps
+        said, rows = said[kept], rows[kept]
+        own = torch.rand(len(rows), device=rows.device) < share
+        own &= said != END  # a sentence that its teacher goes on with is not over
+        read[rows, place + 1] = torch.where(own, said, words[rows, place])
+    return steps
 
 
-def rehearsal_loss(model: UpDownCaptioner, rehearsal: Rehearsal, importance: Tensor) -> Tensor:
-    """``teaching_loss`` of the sentences that were drawn.
+def rehearsal_loss(model: UpDownCaptioner, rehearsal: Rehearsal, importance: Tensor, smoothing: float = 0.0) -> Tensor:
+    """``teaching_loss`` of what was rehearsed.
 
-        L = -sum_n w_n sum_t log p(y_nt | y_n1 … y_n,t-1)
+        L = -sum_n sum_t w_nt log p(y_nt | what was read)
 
-    With w = (reward - baseline) / N this is the self-critical loss; Anderson et al. 2018, Sec. 3.2.3.
+    With w = (reward - baseline) / N of drawn sentences this is the self-critical loss; Anderson et al., Sec. 3.2.3.
 
     Args:
-        model:      the one that drew them, unchanged since.
+        model:      the one that rehearsed, unchanged since.
         rehearsal:  may be used once.
-        importance: (N,) float.
+        importance: (N, T) float, or (N,) for whole sentences.
+        smoothing:  as in ``weighted_surprise``.
 
     Returns:
         () float.
@@ -106,10 +139,11 @@ def rehearsal_loss(model: UpDownCaptioner, rehearsal: Rehearsal, importance: Ten
     torch.Size([9, 96])
     """
     steps, state, images = rehearsal._steps, rehearsal._state, rehearsal.image_rows
-    said = torch.cat([rehearsal.words[step.rows, place] for place, step in enumerate(steps)])
-    read = torch.cat([rehearsal.words[step.rows, place - 1] if place else torch.full_like(step.rows, START)
-                      for place, step in enumerate(steps)])  # fmt: skip
-    owners = torch.cat([step.rows for step in steps])
-    gates = model.word_gates(model.embedding(read)) + state.overview.index_select(0, images[owners])
+    rows = torch.cat([step.rows for step in steps])
+    places = torch.cat([torch.full_like(step.rows, place) for place, step in enumerate(steps)])
+    gates = model.word_gates(model.embedding(rehearsal.read[rows, places]))
+    gates = gates + state.overview.index_select(0, images[rows])
     hidden = rewound(model, state, rehearsal._table, rehearsal._hoisted, images, gates, lambda *_: steps)
-    return weighted_surprise(hidden, model.output.weight, model.output.bias, said, importance[owners])
+    weights = importance[rows] if importance.dim() == 1 else importance[rows, places]
+    return weighted_surprise(hidden, model.output.weight, model.output.bias, rehearsal.words[rows, places], weights,
+                             smoothing)  # fmt: skip

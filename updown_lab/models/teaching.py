@@ -21,7 +21,12 @@ ROWS_AT_ONCE = 1024  # words whose (V,) log-probabilities are held together: 39 
 
 
 def teaching_loss(
-    model: UpDownCaptioner, regions: RegionBatch, targets: Tensor, image_rows: Tensor, word_weights: Tensor
+    model: UpDownCaptioner,
+    regions: RegionBatch,
+    targets: Tensor,
+    image_rows: Tensor,
+    word_weights: Tensor,
+    smoothing: float = 0.0,
 ) -> Tensor:
     """How surprised the captioner is by captions, each word as important as you say.
 
@@ -35,6 +40,7 @@ def teaching_loss(
         targets:      (N, T) long, words then END then PAD.
         image_rows:   (N,) long, the image of each caption.
         word_weights: (N, T) float, read where ``targets`` is not PAD.
+        smoothing:    as in ``weighted_surprise``.
 
     Returns:
         () float; nothing but the model's parameters gets a gradient.
@@ -70,7 +76,7 @@ def teaching_loss(
     seen = model.language_gates.weight[:, : state.features.shape[2]]
     table = F.linear(state.features, seen) if hoisted else state.features
     hidden = rewound(model, state, table, hoisted, images, gates, run)
-    return weighted_surprise(hidden, model.output.weight, model.output.bias, wanted, importance)
+    return weighted_surprise(hidden, model.output.weight, model.output.bias, wanted, importance, smoothing)
 
 
 def rewound(
@@ -140,8 +146,12 @@ def _befores(steps: list[Step], name: str) -> list[Tensor]:
     return [first, *(getattr(last, name)[step.kept] for last, step in pairwise(steps))]
 
 
-def weighted_surprise(hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, importance: Tensor) -> Tensor:
-    """The widest layer and its loss in one: -sum_p w_p log softmax(W h_p + b)[y_p], some words at a time.
+def weighted_surprise(
+    hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, importance: Tensor, smoothing: float = 0.0
+) -> Tensor:
+    """The widest layer and its loss in one, some words at a time.
+
+        L = -sum_p w_p [(1 - s) log p_p(y_p) + s / V' sum_v log p_p(v)],    p_p = softmax(W h_p + b)
 
     (P, V) log-probabilities are the largest thing in training; here they are made, used for the gradient and thrown
     away, ``ROWS_AT_ONCE`` words at a time.
@@ -151,17 +161,18 @@ def weighted_surprise(hidden: Tensor, weight: Tensor, bias: Tensor, targets: Ten
         weight, bias: (V, H) and (V,), of the output layer; PAD and START are never said.
         targets:    (P,) long.
         importance: (P,) float.
+        smoothing:  s in [0, 1): so much praise is spread over all V' words that can be said (Szegedy et al. 2016).
 
     Returns:
         () float.
     """
-    return _Surprise.apply(hidden, weight, bias, targets, importance)
+    return _Surprise.apply(hidden, weight, bias, targets, importance, smoothing)
 
 
 class _Surprise(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, hidden, weight, bias, targets, importance):
-        never = torch.tensor([PAD, START], device=hidden.device)
+    def forward(ctx, hidden, weight, bias, targets, importance, smoothing):
+        never, sayable = torch.tensor([PAD, START], device=hidden.device), slice(START + 1, None)
         open_bias = bias.index_fill(0, never, float("-inf"))
         gradients = any(ctx.needs_input_grad)
         d_hidden = torch.empty_like(hidden) if gradients else None
@@ -172,9 +183,15 @@ class _Surprise(torch.autograd.Function):
             logits = torch.addmm(open_bias, hidden[part], weight.t())
             likely = logits.gather(1, targets[part, None])
             total = logits.logsumexp(1, keepdim=True)
-            loss += (importance[part, None] * (total - likely)).sum()
+            surprise = total - (1 - smoothing) * likely
+            if smoothing:
+                surprise -= smoothing * logits[:, sayable].mean(1, keepdim=True)
+            loss += (importance[part, None] * surprise).sum()
             if gradients:
-                d_logits = logits.sub_(total).exp_().scatter_add_(1, targets[part, None], -torch.ones_like(likely))
+                d_logits = logits.sub_(total).exp_()
+                d_logits.scatter_add_(1, targets[part, None], torch.full_like(likely, smoothing - 1))
+                if smoothing:
+                    d_logits[:, sayable] -= smoothing / (len(weight) - 2)
                 d_logits.mul_(importance[part, None])
                 d_hidden[part] = d_logits @ weight
                 d_weight.addmm_(d_logits.t(), hidden[part])
@@ -186,4 +203,4 @@ class _Surprise(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, d_loss):
         d_hidden, d_weight, d_bias = ctx.saved_tensors
-        return d_hidden * d_loss, d_weight.mul_(d_loss), d_bias * d_loss, None, None
+        return d_hidden * d_loss, d_weight.mul_(d_loss), d_bias * d_loss, None, None, None

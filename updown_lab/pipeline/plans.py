@@ -92,7 +92,7 @@ def _language(config: Config, kind: str, world: tuple[str, ...]) -> list[Stage]:
     base = (config.captioner, config.decode, config.seed, *_data(config))
     return [
         _features(config, kind, world),
-        Stage(names[0], _WORK + "learn_captions", features, (*base, config.cross_entropy), kind),
+        Stage(names[0], _WORK + "learn_captions", features, (*base, config.cross_entropy, config.teaching), kind),
         Stage(names[1], _WORK + "improve_captions", (*features, names[0]), (*base, config.scst), kind),
         *_answers(config, kind, features),
         Stage(f"judge-{kind}", "updown_lab.pipeline.judging:judge_captions", (*features, *names), (), kind),

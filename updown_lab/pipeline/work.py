@@ -24,12 +24,12 @@ from updown_lab.store.writer import write_features
 from updown_lab.text import AnswerVocabulary, Vocabulary
 from updown_lab.training.answering import Questions, answer_all, new_vqa, train_vqa
 from updown_lab.training.seeing import pretrain_trunk, score_detector, train_detector
+from updown_lab.training.self_critical import train_self_critical
 from updown_lab.training.speaking import (
     CaptionImages,
     describe_images,
     new_captioner,
     train_captioner,
-    train_self_critical,
 )  # fmt: skip
 from updown_lab.vision.detector import BottomUpDetector
 from updown_lab.vision.encoders import build_encoder

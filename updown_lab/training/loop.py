@@ -1,145 +1,143 @@
-"""One loop for every training: resumable to the same numbers, seen, and safe to interrupt.
+"""One loop for every training: resumable to the same numbers, seen, safe to interrupt, on one processor or many.
 
-Each step seeds the random generators from (seed, step), so all that a resumed run
+Each step seeds the random generators from (seed, step, share of the step), so all that a resumed run
 needs to know is which step comes next.
 """
 
+import math
 import signal
 import threading
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from updown_lab.config import TrainingConfig
-from updown_lab.errors import ConfigError, UpdownError
+from updown_lab.errors import ConfigError, DataInvalid, UpdownError
 from updown_lab.files import atomic_path
 from updown_lab.progress import progress
-
-OPTIMISERS = {
-    "sgd": lambda p, c: torch.optim.SGD(p, c.learning_rate, momentum=c.momentum, weight_decay=c.weight_decay),
-    "adam": lambda p, c: torch.optim.Adam(p, c.learning_rate, weight_decay=c.weight_decay),
-    "adamw": lambda p, c: torch.optim.AdamW(p, c.learning_rate, weight_decay=c.weight_decay),
-    "adamax": lambda p, c: torch.optim.Adamax(p, c.learning_rate, weight_decay=c.weight_decay),
-    "adadelta": lambda p, c: torch.optim.Adadelta(p, c.learning_rate, weight_decay=c.weight_decay),
-}
+from updown_lab.training import distributed
+from updown_lab.training.batches import Batches as Batches  # one door for callers
+from updown_lab.training.optimising import OPTIMISERS, learning_rate, mixed_precision, parameter_groups
 
 
-class Batches:
-    """Which items come in which step: a new shuffle each epoch, the same for the same seed.
+class _Lesson(nn.Module):
+    """The model with what it is to learn from: the whole that DistributedDataParallel wraps, so that a step may use
+    the model as it likes, twice or through other methods."""
 
-    >>> batches = Batches(5, 2, seed=0)
-    >>> sorted(batches.rows(0) + batches.rows(1)) == sorted(set(batches.rows(0) + batches.rows(1)))
-    True
-    """
+    def __init__(self, model: nn.Module, losses_at: Callable[[int], dict[str, Tensor]]):
+        super().__init__()
+        self.model, self.losses_at = model, losses_at
 
-    def __init__(self, count: int, batch_size: int, seed: int):
-        if count < 1:
-            raise UpdownError("there is nothing to train on: the training split is empty")
-        self.count, self.size, self.seed = count, min(batch_size, count), seed
-        self._epoch, self._order = -1, []
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Full batches in one pass over the data; the rest of a shuffle is left out."""
-        return self.count // self.size
-
-    def rows(self, step: int) -> list[int]:
-        """Positions of the items of one step."""
-        epoch, place = divmod(step, self.steps_per_epoch)
-        if epoch != self._epoch:
-            generator = torch.Generator().manual_seed(self.seed * 100_003 + epoch)
-            self._epoch, self._order = epoch, torch.randperm(self.count, generator=generator).tolist()
-        return self._order[place * self.size : (place + 1) * self.size]
-
-
-def learning_rate(cfg: TrainingConfig, step: int) -> float:
-    """The learning rate of a step under the configured schedule.
-
-    >>> cfg = TrainingConfig(steps=100, learning_rate=1.0, schedule="linear", warmup=0.0)
-    >>> learning_rate(cfg, 0), learning_rate(cfg, 50)
-    (1.0, 0.5)
-    """
-    done = step / max(1, cfg.steps)
-    if done < cfg.warmup:
-        return cfg.learning_rate * (0.04 + 0.96 * done / cfg.warmup)
-    left = 1 - (done - cfg.warmup) / max(1e-9, 1 - cfg.warmup)
-    shapes = {
-        "constant": 1.0,
-        "linear": left,
-        "cosine": 0.5 - 0.5 * torch.cos(torch.tensor(torch.pi * left)).item(),
-        "step": 1.0 if done < 0.92 else 0.1,
-    }
-    if cfg.schedule not in shapes:
-        raise ConfigError(f"no schedule {cfg.schedule!r}; known: {', '.join(shapes)}")
-    return cfg.learning_rate * shapes[cfg.schedule]
-
-
-def autocast(device: torch.device):
-    """Mixed precision where the machine has it: bfloat16 from compute capability 8.0, float16 before."""
-    if device.type != "cuda":
-        return torch.autocast(device.type, enabled=False)
-    modern = torch.cuda.get_device_capability(device) >= (8, 0)
-    return torch.autocast("cuda", dtype=torch.bfloat16 if modern else torch.float16)
+    def forward(self, step: int) -> dict[str, Tensor]:
+        return self.losses_at(step)
 
 
 class Trainer:
     """State of one training: model, optimiser, history, and the file that holds them."""
 
-    def __init__(self, model: nn.Module, cfg: TrainingConfig, folder: Path, seed: int):
-        if cfg.optimiser not in OPTIMISERS:
-            raise ConfigError(f"no optimiser {cfg.optimiser!r}; known: {', '.join(OPTIMISERS)}")
+    def __init__(self, model: nn.Module, losses_at: Callable, cfg: TrainingConfig, folder: Path, seed: int):
+        _check(cfg)
         self.model, self.cfg, self.seed = model, cfg, seed
-        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        groups = parameter_groups(model, cfg)
+        self.parameters = [value for group in groups for value in group["params"]]
         self.device = self.parameters[0].device
-        self.optimiser = OPTIMISERS[cfg.optimiser](self.parameters, cfg)
-        half = self.device.type == "cuda" and torch.cuda.get_device_capability(self.device) < (8, 0)
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
+        self.optimiser = OPTIMISERS[cfg.optimiser](groups, cfg)
+        self.short = mixed_precision(self.device, cfg.precision)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.short == torch.float16)
         self.file = Path(folder) / "checkpoint.pt"
         self.step, self.history, self.running = 0, [], {}
         self.best: dict | None = None
         self._load()
+        if cfg.compile:
+            model.compile()
+        self.lesson = _shared(_Lesson(model, losses_at), self.device) if distributed.processes() > 1 else losses_at
 
     def _load(self) -> None:
-        if not self.file.exists():
-            return
-        saved = torch.load(self.file, map_location=self.device, weights_only=True)
-        self.model.load_state_dict(saved["model"])
-        self.optimiser.load_state_dict(saved["optimiser"])
-        self.scaler.load_state_dict(saved["scaler"])
-        self.step, self.history, self.best = saved["step"], saved["history"], saved["best"]
-        self.running = saved["running"]
+        if self.file.exists():
+            saved = torch.load(self.file, map_location=self.device, weights_only=True)
+            try:
+                self.model.load_state_dict(saved["model"])
+                self.optimiser.load_state_dict(saved["optimiser"])
+                self.scaler.load_state_dict(saved["scaler"])
+            except (RuntimeError, ValueError, KeyError) as error:
+                raise DataInvalid(f"{self.file} is of another model or other settings; remove it, or train in another "
+                                  f"folder ({str(error).splitlines()[0]:.160})") from None  # fmt: skip
+            self.step, self.history, self.best = saved["step"], saved["history"], saved["best"]
+            self.running = saved["running"]
+        steps = distributed.gathered([self.step])
+        if len(set(steps)) > 1:
+            raise DataInvalid(f"the processes found different checkpoints, of steps {steps}, in {self.file.parent}; "
+                              "give a folder that all machines share")  # fmt: skip
 
     def save(self) -> None:
-        """Write everything a resumed run needs, in one atomic move."""
+        """Write everything a resumed run needs, in one atomic move; with several processes the first one writes."""
+        if not distributed.is_first():
+            return
         state = {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict(), "step": self.step,
                  "scaler": self.scaler.state_dict(), "history": self.history, "best": self.best,
                  "running": self.running}  # fmt: skip
         with atomic_path(self.file) as draft:
             torch.save(state, draft)
 
-    def update(self, losses: dict[str, Tensor]) -> None:
-        """One optimisation step on the sum of the losses; a loss that is not finite stops with its name."""
-        total = sum(losses.values())
-        if not torch.isfinite(total):
-            parts = {name: float(value.detach()) for name, value in losses.items()}
-            raise UpdownError(f"the loss is not finite at step {self.step}: {parts}; try a lower learning rate")
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.cfg, self.step)
+    def take_step(self, wishes: Callable[[], tuple[bool, bool]]) -> list[bool]:
+        """One optimisation step on the sum of the losses; a loss that is not finite stops with its name.
+
+        Args:
+            wishes: asked in the middle of the step: does this process want to stop, or to save?
+
+        Returns:
+            The wishes of any of the processes, so that all do the same after the same step.
+        """
         self.optimiser.zero_grad(set_to_none=True)
-        self.scaler.scale(total).backward()
-        if self.cfg.clip_norm:
+        parts, said = self.cfg.accumulate, {}
+        for part in range(parts):
+            last = part == parts - 1
+            with distributed.part_of_step(part, parts), self._gradients_wait(not last):
+                losses = self._look()
+                for name, value in losses.items():
+                    said[name] = said.get(name, 0.0) + float(value.detach()) / parts
+                if last:
+                    said, wanted = _agree(said, wishes())
+                    self._check_finite(said)
+                self.scaler.scale(sum(losses.values()) / parts).backward()
+        self._update()
+        for name, value in said.items():
+            self.running[name] = self.running.get(name, 0.0) + value
+        self.running["steps"] = self.running.get("steps", 0) + 1
+        self.step += 1
+        return wanted
+
+    def _look(self) -> dict[str, Tensor]:
+        """The losses of this process's share, with random numbers that belong to the share."""
+        torch.manual_seed(distributed.step_seed(self.seed, self.step, distributed.share()))
+        with torch.autocast(self.device.type, dtype=self.short, enabled=self.short is not None):
+            return self.lesson(self.step)
+
+    def _gradients_wait(self, wait: bool):
+        """Processes need not exchange gradients before the last part of a step."""
+        return self.lesson.no_sync() if wait and isinstance(self.lesson, DistributedDataParallel) else nullcontext()
+
+    def _check_finite(self, said: dict[str, float]) -> None:
+        if not math.isfinite(sum(said.values())):
+            raise UpdownError(f"the loss is not finite at step {self.step}: {said}; try a lower learning rate")
+
+    def _update(self) -> None:
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.cfg, self.step) * group.get("factor", 1.0)
+        if self.cfg.clip_value or self.cfg.clip_norm:
             self.scaler.unscale_(self.optimiser)
+        if self.cfg.clip_value:
+            nn.utils.clip_grad_value_(self.parameters, self.cfg.clip_value)
+        if self.cfg.clip_norm:
             nn.utils.clip_grad_norm_(self.parameters, self.cfg.clip_norm)
         self.scaler.step(self.optimiser)
         self.scaler.update()
-        for name, value in losses.items():
-            self.running[name] = self.running.get(name, 0.0) + float(value.detach())
-        self.running["steps"] = self.running.get("steps", 0) + 1
 
     def record(self, scores: dict[str, float]) -> None:
         """Close a stretch of steps: mean losses since the last record, and validation scores."""
@@ -151,6 +149,31 @@ class Trainer:
         if score is not None and (self.best is None or score > self.best["score"]):
             weights = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
             self.best = {"score": score, "step": self.step, "model": weights if self.cfg.keep == "best" else {}}
+
+
+def _check(cfg: TrainingConfig) -> None:
+    """Settings that would fail later, or quietly do something else."""
+    if cfg.optimiser not in OPTIMISERS:
+        raise ConfigError(f"no optimiser {cfg.optimiser!r}; known: {', '.join(OPTIMISERS)}")
+    if cfg.accumulate < 1:
+        raise ConfigError(f"accumulate is 1 or more, got {cfg.accumulate}")
+    shares = cfg.accumulate * distributed.processes()
+    if cfg.batch_size % shares:
+        raise ConfigError(f"batch_size {cfg.batch_size} is not a multiple of {shares} (processes x accumulate); take "
+                          f"{cfg.batch_size // shares * shares or shares}")  # fmt: skip
+
+
+def _shared(lesson: _Lesson, device: torch.device) -> DistributedDataParallel:
+    """The lesson that averages its gradients over all processes. Not every loss needs every weight each time."""
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"several processes train on CPUs or CUDA cards, not on {device.type!r}; start one process")
+    return DistributedDataParallel(lesson, find_unused_parameters=True)
+
+
+def _agree(said: dict[str, float], wishes: tuple[bool, bool]) -> tuple[dict[str, float], list[bool]]:
+    """Losses and wishes of all processes: mean losses, and what any one wants."""
+    table = distributed.average([*said.values(), *map(float, wishes)])
+    return dict(zip(said, table, strict=False)), [wish > 0 for wish in table[len(said) :]]
 
 
 def fit(
@@ -165,47 +188,54 @@ def fit(
 ) -> pd.DataFrame:
     """Train a model; interrupt and call again to go on where it stopped.
 
+    Within ``distributed.joined()`` several processes train one model; all call this with the same arguments.
+
     Args:
         model:     trained in place; ends with the last weights, or the best on validation if ``cfg.keep`` says so.
         losses_at: step number to named scalar losses; the sum is minimised. Must take its
-                   batch from the step number alone.
+                   batch from the step number alone, by ``Batches.rows(step)``.
         cfg:       how to optimise.
         folder:    holds ``checkpoint.pt`` and ``history.csv``.
         seed:      random numbers of each step follow from (seed, step).
-        evaluate:  gives validation scores; the one called "score" chooses the best.
+        evaluate:  gives validation scores; the one called "score" chooses the best. Every process calls it.
         title:     text before the progress bar.
-        checkpoint_seconds: how much work a kill may cost; Ctrl-C costs none, it waits until the step is whole.
+        checkpoint_seconds: how much work a kill may cost; Ctrl-C and SIGTERM cost none, they wait until the step is
+                   whole.
 
     Returns:
         History: a row for each stretch of ``cfg.evaluate_every`` steps.
 
     Raises:
-        UpdownError: the loss stopped being finite.
-        ConfigError: unknown optimiser or schedule.
+        UpdownError: the loss stopped being finite, or another process is gone.
+        ConfigError: unknown optimiser, schedule or precision; a batch that cannot be shared equally.
+        DataInvalid: the folder's checkpoint does not fit.
+        KeyboardInterrupt: after an interrupt, with everything saved.
     """
     folder = Path(folder)
-    trainer = Trainer(model, cfg, folder, seed)
-    saved = time.monotonic()
-    bar = progress(None, title, total=cfg.steps, unit="step", initial=trainer.step)
+    with distributed.others_needed("while starting"):
+        trainer = Trainer(model, losses_at, cfg, folder, seed)
+    saved, alone = time.monotonic(), distributed.processes() == 1
+    bar = progress(None, title, cfg.steps, "step", initial=trainer.step, show=distributed.is_first())
     with bar, _interrupts_wait() as interrupts:
         while trainer.step < cfg.steps:
             model.train()
-            torch.manual_seed(seed * 1_000_003 + trainer.step)
-            with autocast(trainer.device):
-                losses = losses_at(trainer.step)
-            trainer.update(losses)
-            trainer.step += 1
-            bar.update()
-            if trainer.step % cfg.evaluate_every == 0 or trainer.step == cfg.steps:
-                trainer.record(_evaluated(model, evaluate))
-                bar.set_postfix({k: f"{v:.3f}" for k, v in trainer.history[-1].items() if k != "step"})
-                _write_history(trainer, folder)
-            if interrupts or time.monotonic() - saved > checkpoint_seconds:
+            with distributed.others_needed(f"at step {trainer.step}"):
+                late = distributed.is_first() and time.monotonic() - saved > checkpoint_seconds
+                stop, save = trainer.take_step(lambda late=late: (bool(interrupts), late))
+                bar.update()
+                if trainer.step % cfg.evaluate_every == 0 or trainer.step == cfg.steps:
+                    trainer.record(_evaluated(model, evaluate))
+                    bar.set_postfix({k: f"{v:.3f}" for k, v in trainer.history[-1].items() if k != "step"})
+                    _write_history(trainer, folder)
+            stop = stop or (alone and bool(interrupts))
+            if stop or save:
                 trainer.save()
                 saved = time.monotonic()
-            if interrupts:
+            if stop:
                 raise KeyboardInterrupt
     trainer.save()
+    if interrupts:
+        raise KeyboardInterrupt
     if cfg.keep == "best" and trainer.best:
         model.load_state_dict(trainer.best["model"])
     model.eval()
@@ -214,35 +244,40 @@ def fit(
 
 @contextmanager
 def _interrupts_wait():
-    """Within the block Ctrl-C only adds to the list that is given; a second one ends the block at once.
+    """Within the block Ctrl-C and SIGTERM only add to the list that is given; a second one ends the block at once.
 
     Half a step must never be saved: the weights may be new and the running means, the history or the count old.
+    Of several processes each gets every signal twice, from the terminal and from torchrun, so there a second one
+    changes nothing; torchrun kills what has not ended after 30 seconds.
     """
     interrupts: list[int] = []
 
     def note(number, frame):
         interrupts.append(number)
-        if len(interrupts) > 1:
+        if len(interrupts) > 1 and distributed.processes() == 1:
             raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():  # the others hear no signals
         yield interrupts
         return
-    before = signal.signal(signal.SIGINT, note)
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield interrupts
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _evaluated(model, evaluate) -> dict[str, float]:
+    """The first process's scores; the others evaluate too, so that nobody waits and some may share the work."""
     if evaluate is None:
         return {}
     model.eval()
     with torch.inference_mode():
-        return evaluate()
+        return distributed.from_first(evaluate())
 
 
 def _write_history(trainer: Trainer, folder: Path) -> None:
-    with atomic_path(folder / "history.csv") as draft:
-        pd.DataFrame(trainer.history).to_csv(draft, index=False)
+    if distributed.is_first():
+        with atomic_path(folder / "history.csv") as draft:
+            pd.DataFrame(trainer.history).to_csv(draft, index=False)

@@ -4,12 +4,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from updown_lab.errors import ConfigError
-from updown_lab.text import PAD
+from updown_lab.text import PAD, START
 
-BASELINES = ("greedy", "beam_mean", "leave_one_out")
+BASELINES = ("greedy", "mean", "others")
 
 
-def caption_cross_entropy(log_probs: Tensor, targets: Tensor) -> Tensor:
+def caption_cross_entropy(
+    log_probs: Tensor, targets: Tensor, importance: Tensor | None = None, smoothing: float = 0.0
+) -> Tensor:
     """How surprised the captioner is by the next word of a person's caption.
 
         L = -(1/n) sum_t log p(y*_t | y*_1 ... y*_{t-1})          Anderson et al. 2018, Sec. 3.2.3
@@ -18,8 +20,10 @@ def caption_cross_entropy(log_probs: Tensor, targets: Tensor) -> Tensor:
     so that the number can be compared between batches.
 
     Args:
-        log_probs: (N, T, V) float.
-        targets:   (N, T) long, words then END then PAD.
+        log_probs:  (N, T, V) float.
+        targets:    (N, T) long, words then END then PAD.
+        importance: (N, T) float, of each word instead of 1/n; read where ``targets`` is not PAD.
+        smoothing:  s in [0, 1): so much praise is spread over all words that can be said.
 
     Returns:
         () float in nats a word.
@@ -34,7 +38,13 @@ def caption_cross_entropy(log_probs: Tensor, targets: Tensor) -> Tensor:
     """
     if targets.shape != log_probs.shape[:2]:
         raise ValueError(f"targets must be {tuple(log_probs.shape[:2])}, got {tuple(targets.shape)}")
-    return F.nll_loss(log_probs.flatten(0, 1), targets.flatten(), ignore_index=PAD)
+    real = targets != PAD
+    praised = (1 - smoothing) * log_probs.gather(2, targets[..., None])[..., 0]
+    if smoothing:
+        praised = praised + smoothing * log_probs[..., START + 1 :].mean(2)
+    if importance is None:
+        importance = real / real.sum()
+    return -(praised.masked_fill(~real, 0.0) * importance).sum()
 
 
 def self_critical_loss(log_probs: Tensor, mask: Tensor, advantage: Tensor) -> Tensor:
@@ -68,11 +78,10 @@ def self_critical_loss(log_probs: Tensor, mask: Tensor, advantage: Tensor) -> Te
 
 
 def advantages(rewards: Tensor, greedy: Tensor | None = None, baseline: str = "greedy") -> Tensor:
-    """How much better each sample is than what one could have expected.
+    """How much better each candidate is than what one could have expected.
 
-    "greedy" compares with the model's own best guess (the paper, after Rennie et al. 2017),
-    "beam_mean" with the mean of the image's candidates (the authors' code), "leave_one_out"
-    with the mean of the *other* candidates, which unlike the mean is independent of the sample.
+    "greedy" compares with the model's own best guess, "mean" with the mean of the image's candidates, "others" with the
+    mean of the *other* candidates, which unlike the mean is independent of the candidate itself.
 
     Args:
         rewards:  (B, S) float, S candidates an image.
@@ -84,10 +93,10 @@ def advantages(rewards: Tensor, greedy: Tensor | None = None, baseline: str = "g
 
     Raises:
         ConfigError: an unknown baseline.
-        ValueError: "greedy" without (B,) greedy rewards, or "leave_one_out" with a single candidate.
+        ValueError: "greedy" without (B,) greedy rewards, or "others" with a single candidate.
 
     >>> import torch
-    >>> advantages(torch.tensor([[1.0, 2.0, 6.0]]), baseline="leave_one_out")
+    >>> advantages(torch.tensor([[1.0, 2.0, 6.0]]), baseline="others")
     tensor([[-3.0000, -1.5000,  4.5000]])
     """
     if baseline == "greedy":
@@ -95,12 +104,12 @@ def advantages(rewards: Tensor, greedy: Tensor | None = None, baseline: str = "g
             seen = None if greedy is None else tuple(greedy.shape)
             raise ValueError(f'baseline "greedy" needs the greedy captions\' rewards ({len(rewards)},), got {seen}')
         return rewards - greedy[:, None]
-    if baseline == "beam_mean":
+    if baseline == "mean":
         return rewards - rewards.mean(1, keepdim=True)
-    if baseline == "leave_one_out":
+    if baseline == "others":
         count = rewards.shape[1]
         if count < 2:
-            raise ValueError('baseline "leave_one_out" needs at least 2 samples an image, got 1')
+            raise ValueError('baseline "others" needs at least 2 candidates an image, got 1')
         return rewards - (rewards.sum(1, keepdim=True) - rewards) / (count - 1)
     raise ConfigError(f"no baseline called {baseline!r}; known: {', '.join(BASELINES)}")
 

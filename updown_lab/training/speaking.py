@@ -1,4 +1,4 @@
-"""Recipes that teach the captioner: first to imitate people, then to please CIDEr-D."""
+"""The recipe that teaches the captioner to imitate people; ``self_critical.py`` goes on from there."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,15 +6,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from updown_lab.config import Config
-from updown_lab.decode import Caption, beam_search, greedy, sample
+from updown_lab.config import Config, TeachingConfig
+from updown_lab.decode import Caption, beam_search, greedy
+from updown_lab.errors import ConfigError
 from updown_lab.metrics.cider_d import CiderD
 from updown_lab.models.captioner import UpDownCaptioner, shift_right
+from updown_lab.models.rehearsal import rehearsal_loss, rehearse_lesson
+from updown_lab.models.teaching import teaching_loss
 from updown_lab.regions import RegionBatch
 from updown_lab.store.feature_store import FeatureStore
-from updown_lab.text import END, PAD, Vocabulary, pad_ids
+from updown_lab.text import END, PAD, UNKNOWN, Vocabulary, pad_ids
 from updown_lab.training.loop import Batches, fit
-from updown_lab.training.losses import advantages, caption_cross_entropy, self_critical_loss
+from updown_lab.training.losses import caption_cross_entropy
 
 VALIDATION_IMAGES = 200  # at most so many are decoded for each row of the history
 
@@ -42,11 +45,21 @@ class CaptionImages:
         """Regions of some images."""
         return self.store.batch([self.image_ids[row] for row in rows]).to(self.device)
 
-    def captions(self, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """All captions of some images: ids (N, T) that end with END, and the image row (N,) of each."""
-        targets = pad_ids([[*caption, END] for row in rows for caption in self.ids[row]])
-        owners = [place for place, row in enumerate(rows) for _ in self.ids[row]]
+    def captions(self, rows: Sequence[int], count: int = 0) -> tuple[Tensor, Tensor]:
+        """Captions of some images: ids (N, T) that end with END, and the image row (N,) of each.
+
+        Args:
+            rows:  places of the images in this split.
+            count: so many drawn captions of each image, with torch's random numbers; 0 gives all of them.
+        """
+        chosen = [self.ids[row] if not count else self._drawn(self.ids[row], count) for row in rows]
+        targets = pad_ids([[*caption, END] for captions in chosen for caption in captions])
+        owners = [place for place, captions in enumerate(chosen) for _ in captions]
         return targets.to(self.device), torch.tensor(owners, device=self.device)
+
+    @staticmethod
+    def _drawn(captions: list[list[int]], count: int) -> list[list[int]]:
+        return [captions[place] for place in torch.randperm(len(captions))[:count].tolist()]
 
     def reward(self, end_token: int | None = None) -> CiderD:
         """CIDEr-D with this split's captions as references and for the document frequencies."""
@@ -80,61 +93,58 @@ def train_captioner(
 ) -> UpDownCaptioner:
     """Cross-entropy on people's captions; Anderson et al. 2018, Sec. 3.2.3.
 
-    A step takes ``cfg.cross_entropy.batch_size`` images with all their captions, so that the
+    A step takes ``cfg.cross_entropy.batch_size`` images and ``cfg.teaching.captions_per_image`` captions of each; the
     regions of an image are projected once for all of them.
     """
-    batches = Batches(len(train), cfg.cross_entropy.batch_size, cfg.seed)
+    settings = cfg.cross_entropy
+    batches = Batches(len(train), settings.batch_size, cfg.seed)
 
     def losses_at(step: int) -> dict[str, Tensor]:
         rows = batches.rows(step)
-        targets, owners = train.captions(rows)
-        log_probs, _ = model(train.regions(rows), shift_right(targets), owners)
-        return {"cross_entropy": caption_cross_entropy(log_probs, targets)}
+        targets, owners = train.captions(rows, cfg.teaching.captions_per_image)
+        share = cfg.teaching.scheduled_sampling * step / max(1, settings.steps)
+        return {"cross_entropy": imitation_loss(model, train.regions(rows), targets, owners, cfg.teaching, share)}
 
-    fit(model, losses_at, cfg.cross_entropy, folder, cfg.seed, lambda: validation_score(model, validation, cfg),
+    fit(model, losses_at, settings, folder, cfg.seed, lambda: validation_score(model, validation, cfg),
         "captions: cross-entropy")  # fmt: skip
     return model
 
 
-def train_self_critical(
-    model: UpDownCaptioner, train: CaptionImages, validation: CaptionImages, cfg: Config, folder: Path
-) -> UpDownCaptioner:
-    """Self-critical training on CIDEr-D; Sec. 3.2.3.
+def imitation_loss(
+    model: UpDownCaptioner,
+    regions: RegionBatch,
+    targets: Tensor,
+    owners: Tensor,
+    cfg: TeachingConfig,
+    share: float = 0.0,
+) -> Tensor:
+    """Cross-entropy of a batch, by hand-written gradients or by the readable model: the same number.
 
-    The end of a sentence counts as a word of the reward: a model that is not paid for
-    stopping learns to end in "with a".
+    Args:
+        model:   learns.
+        regions: B images.
+        targets: (N, T) long, words then END then PAD.
+        owners:  (N,) long, the image of each caption.
+        cfg:     scale, smoothing, which words count.
+        share:   of words read from the model's own mouth at this step (scheduled sampling).
+
+    Returns:
+        () float, nats a word times ``cfg.loss_scale``.
+
+    Raises:
+        ConfigError: scheduled sampling without ``cfg.fast``.
     """
-    settings = cfg.scst.training
-    batches = Batches(len(train), settings.batch_size, cfg.seed + 1)
-    reward, words = train.reward(END), cfg.captioner.maximum_words
-
-    def losses_at(step: int) -> dict[str, Tensor]:
-        rows = batches.rows(step)
-        regions = train.regions(rows)
-        drawn = sample(model, regions, words, cfg.scst.samples)
-        owners = torch.arange(len(rows), device=train.device).repeat_interleave(cfg.scst.samples)
-        images = torch.tensor(rows)
-        rewards = _scores(reward, images[owners.cpu()], drawn).view(len(rows), -1)
-        own = None
-        if cfg.scst.baseline == "greedy":
-            guesses = pad_ids([_with_end(caption) for caption in greedy(model, regions, words)])
-            own = _scores(reward, images, guesses)
-        advantage = advantages(rewards, own, cfg.scst.baseline).flatten().to(train.device)
-        log_probs, _ = model(regions, shift_right(drawn), owners)
-        said = log_probs.gather(2, drawn[..., None])[..., 0]
-        return {"self_critical": self_critical_loss(said, drawn != PAD, advantage)}
-
-    fit(model, losses_at, settings, folder, cfg.seed + 1, lambda: validation_score(model, validation, cfg),
-        "captions: self-critical")  # fmt: skip
-    return model
-
-
-def _with_end(caption: Caption) -> list[int]:
-    return [*caption.words, END] if caption.ended else [*caption.words]
-
-
-def _scores(reward: CiderD, images: Tensor, ids: Tensor) -> Tensor:
-    return torch.from_numpy(reward.score(images, ids)).float()
+    counted = (targets != PAD) & ~((targets == UNKNOWN) & cfg.skip_unknown)
+    importance = counted * (cfg.loss_scale / counted.sum().clamp(min=1))
+    if share > 0:
+        if not cfg.fast:
+            raise ConfigError("teaching.scheduled_sampling needs teaching.fast=true: the plain way reads the truth")
+        lesson = rehearse_lesson(model, regions, targets, owners, share)
+        return rehearsal_loss(model, lesson, importance, cfg.label_smoothing)
+    if cfg.fast:
+        return teaching_loss(model, regions, targets, owners, importance, cfg.label_smoothing)
+    log_probs, _ = model(regions, shift_right(targets), owners)
+    return caption_cross_entropy(log_probs, targets, importance, cfg.label_smoothing)
 
 
 def describe_images(model: UpDownCaptioner, images: CaptionImages, cfg: Config) -> list[Caption]:
