@@ -113,9 +113,7 @@ def slots_of(images: Tensor) -> tuple[Tensor, int]:
     return slots, int(slots.max()) + 1
 
 
-def think(
-    gates: Tensor, rows: Tensor, kept: Tensor | slice, before: Step | None, view: View, weights: Weights
-) -> Step:
+def think(gates: Tensor, rows: Tensor, kept: Tensor | slice, before: Step | None, view: View, weights: Weights) -> Step:
     """One step of both LSTMs, in the notation of ``UpDownCaptioner._think``.
 
     Args:
@@ -163,15 +161,14 @@ def _open(gates: Tensor, cell: Tensor | None) -> tuple[Tensor, Tensor]:
 
 
 def _close(
-    doors: Tensor, cell: Tensor, cell_before: Tensor | None, d_hidden: Tensor, d_cell: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """The way back through ``_open``: gradients of the gates (n, 4H) and of the cell before (n, H)."""
+    doors: Tensor, cell: Tensor, cell_before: Tensor | None, d_hidden: Tensor, d_cell: Tensor | None, d_doors: Tensor
+) -> Tensor:
+    """The way back through ``_open``: fills the gradient of the gates (n, 4H), gives that of the cell before (n, H)."""
     size = cell.shape[1]
     let_in, keep, show, candidate = doors.chunk(4, 1)
     shown = cell.tanh()
     through = aten.tanh_backward(d_hidden * show, shown)
     d_cell = through if d_cell is None else through.add_(d_cell)
-    d_doors = torch.empty_like(doors)
     torch.mul(d_cell, candidate, out=d_doors[:, :size])
     if cell_before is None:
         d_doors[:, size : 2 * size].zero_()
@@ -182,54 +179,61 @@ def _close(
     first, last = slice(3 * size), slice(3 * size, None)
     aten.sigmoid_backward.grad_input(d_doors[:, first], doors[:, first], grad_input=d_doors[:, first])
     aten.tanh_backward.grad_input(d_doors[:, last], doors[:, last], grad_input=d_doors[:, last])
-    return d_doors, d_cell.mul_(keep)
+    return d_cell.mul_(keep)
 
 
 @dataclass
 class Gradients:
-    """What the way back collects: of each step's gates, and of what the sentences share."""
+    """What the way back finds, for all P words in the order of the tape.
 
-    gates1: list[Tensor]
-    gates2: list[Tensor]
-    seen: list[Tensor]
-    asked: list[Tensor]
+    Attributes:
+        gates1, gates2: (P, 4H), of both LSTMs' gates.
+        seen:   (P, C), of what attention gave; the same memory as ``gates2`` where the table is in gate space.
+        asked:  (P, A), of W_q h1.
+        keys:   (B, K, A).
+        score:  (A,).
+    """
+
+    gates1: Tensor
+    gates2: Tensor
+    seen: Tensor
+    asked: Tensor
     keys: Tensor
     score: Tensor
 
 
-def rewind(steps: list[Step], d_hidden: tuple[Tensor, ...], view: View, weights: Weights) -> Gradients:
+def rewind(steps: list[Step], d_hidden: Tensor, view: View, weights: Weights) -> Gradients:
     """Walk the tape backwards.
 
     Args:
-        steps:    the tape.
-        d_hidden: of each step (n, H), gradient of h2 from the words.
+        steps:    the tape, P words in all.
+        d_hidden: (P, H), gradient of h2 from the words.
         view, weights: as on the way there.
-
-    Returns:
-        Gradients of every step's gates, last step first reversed to the steps' order, and of keys and score.
     """
-    found = Gradients([], [], [], [], torch.zeros_like(view.keys), torch.zeros_like(weights.score))
-    size = steps[0].cell1.shape[1]
+    sizes, size = [len(step.rows) for step in steps], steps[0].cell1.shape[1]
+    gates1, gates2 = (d_hidden.new_empty(len(d_hidden), 4 * size) for _ in range(2))
+    asked = d_hidden.new_empty(len(d_hidden), len(weights.score))
+    seen = gates2 if weights.seen is None else d_hidden.new_empty(len(d_hidden), weights.seen.shape[1])
+    found = Gradients(gates1, gates2, seen, asked, torch.zeros_like(view.keys), torch.zeros_like(weights.score))
+    parts = [part.split(sizes) for part in (d_hidden, gates1, gates2, seen, asked)]
     d_h1 = d_c1 = d_h2 = d_c2 = None  # what the step after asks for
     for number in reversed(range(len(steps))):
-        step = steps[number]
-        last = steps[number - 1] if number else None
+        step, last = steps[number], steps[number - 1] if number else None
+        d_said, d_gates1, d_gates2, d_seen, d_asked = (part[number] for part in parts)
         c1_before, c2_before = (last.cell1[step.kept], last.cell2[step.kept]) if last else (None, None)
-        d_h2 = d_hidden[number] if d_h2 is None else d_h2.add_(d_hidden[number])
-        d_gates2, d_c2 = _close(step.doors2, step.cell2, c2_before, d_h2, d_c2)
-        d_seen = d_gates2 if weights.seen is None else d_gates2 @ weights.seen
-        d_asked = _attend_back(step, d_seen, view, weights, found)
+        d_h2 = d_said if d_h2 is None else d_h2.add_(d_said)
+        d_c2 = _close(step.doors2, step.cell2, c2_before, d_h2, d_c2, d_gates2)
+        if weights.seen is not None:
+            torch.mm(d_gates2, weights.seen, out=d_seen)
+        _attend_back(step, d_seen, view, weights, found, d_asked)
         d_joined = d_gates2 @ weights.language
         d_h1 = (d_joined[:, :size] if d_h1 is None else d_h1.add_(d_joined[:, :size])) + d_asked @ weights.query
-        d_gates1, d_c1 = _close(step.doors1, step.cell1, c1_before, d_h1, d_c1)
-        for pile, value in ((found.gates1, d_gates1), (found.gates2, d_gates2), (found.seen, d_seen),
-                            (found.asked, d_asked)):  # fmt: skip
-            pile.insert(0, value)
+        d_c1 = _close(step.doors1, step.cell1, c1_before, d_h1, d_c1, d_gates1)
         if last:
             d_before = d_gates1 @ weights.hidden
             d_before[:, size:].add_(d_joined[:, size:])
-            parts = (d_before[:, :size], d_c1, d_before[:, size:], d_c2)
-            d_h1, d_c1, d_h2, d_c2 = (_spread(part, step.kept, len(last.rows)) for part in parts)
+            states = (d_before[:, :size], d_c1, d_before[:, size:], d_c2)
+            d_h1, d_c1, d_h2, d_c2 = (_spread(part, step.kept, len(last.rows)) for part in states)
     return found
 
 
@@ -240,19 +244,20 @@ def _spread(values: Tensor, kept: Tensor | slice, count: int) -> Tensor:
     return spread
 
 
-def _attend_back(step: Step, d_seen: Tensor, view: View, weights: Weights, found: Gradients) -> Tensor:
-    """The way back through attention: gradient of W_q h1, (n, A); keys and score are added up in ``found``."""
+def _attend_back(step: Step, d_seen: Tensor, view: View, weights: Weights, found: Gradients, d_asked: Tensor) -> None:
+    """The way back through attention: fills the gradient of W_q h1, (n, A); adds to those of keys and score."""
     d_alpha = view.by_sentence(view.by_image(d_seen, step.rows) @ view.table.transpose(1, 2), step.rows)
     d_scores = step.weights * (d_alpha - (step.weights * d_alpha).sum(1, keepdim=True))  # (n, K), zero where masked
     fit = _fit(step.hidden1, step.rows, view, weights)
     found.score.add_(2 * (d_scores.flatten() @ fit.flatten(0, 1)))
-    d_inside = fit.mul_(1 - fit).mul_(d_scores[..., None]).mul_(2 * weights.score)
+    d_inside = aten.sigmoid_backward(d_scores[..., None] * (2 * weights.score), fit)
     found.keys.index_add_(0, view.images[step.rows], d_inside)
-    return 2 * d_inside.sum(1)
+    torch.mul(d_inside.sum(1), 2, out=d_asked)
 
 
-def table_gradient(steps: list[Step], d_seen: list[Tensor], view: View) -> Tensor:
+def table_gradient(steps: list[Step], d_seen: Tensor, view: View) -> Tensor:
     """Gradient of the table, (B, K, C): each region's weights times what its words wanted of it, over all steps."""
-    alphas = torch.cat([view.by_image(step.weights, step.rows) for step in steps], 1)  # (B, T S, K)
-    wishes = torch.cat([view.by_image(part, step.rows) for step, part in zip(steps, d_seen, strict=True)], 1)
-    return alphas.transpose(1, 2) @ wishes
+    pairs = zip(steps, d_seen.split([len(step.rows) for step in steps]), strict=True)
+    alphas, wishes = zip(*((view.by_image(step.weights, step.rows), view.by_image(part, step.rows))
+                           for step, part in pairs), strict=True)  # fmt: skip
+    return torch.cat(alphas, 1).transpose(1, 2) @ torch.cat(wishes, 1)  # (B, K, T S) (B, T S, C)

@@ -17,7 +17,7 @@ from updown_lab.models.recurrence import Step, View, Weights, rewind, slots_of, 
 from updown_lab.regions import RegionBatch
 from updown_lab.text import PAD, START
 
-ROWS_AT_ONCE = 1024  # words whose (V,) log-probabilities are held together: 39 MB at the paper's size
+ROWS_AT_ONCE = 320  # words whose (V,) log-probabilities are held together: 12 MB at the paper's size
 
 
 def teaching_loss(
@@ -120,21 +120,19 @@ class _Rewound(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, d_hidden):
         steps, view, weights = ctx.steps, ctx.view, ctx.weights
-        found = rewind(steps, d_hidden.split([len(step.rows) for step in steps]), view, weights)
-        d_gates1, d_gates2 = torch.cat(found.gates1), torch.cat(found.gates2)
+        found = rewind(steps, d_hidden, view, weights)
         h1 = torch.cat([step.hidden1 for step in steps])
         h1_before, h2_before = (torch.cat(_befores(steps, name)) for name in ("hidden1", "hidden2"))
-        d_seen = None if weights.seen is None else d_gates2.t() @ torch.cat([step.seen for step in steps])
         return (
-            d_gates1,
+            found.gates1,
             found.keys,
             table_gradient(steps, found.seen, view) if ctx.needs_input_grad[2] else None,
-            d_gates1.t() @ torch.cat([h1_before, h2_before], 1),
-            torch.cat(found.asked).t() @ h1,
+            found.gates1.t() @ torch.cat([h1_before, h2_before], 1),
+            found.asked.t() @ h1,
             found.score,
-            d_seen,
-            d_gates2.t() @ torch.cat([h1, h2_before], 1),
-            d_gates2.sum(0),
+            None if weights.seen is None else found.gates2.t() @ torch.cat([step.seen for step in steps]),
+            found.gates2.t() @ torch.cat([h1, h2_before], 1),
+            found.gates2.sum(0),
             None,
             None,
         )
