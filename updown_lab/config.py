@@ -129,6 +129,14 @@ class SelectionConfig:
 
 
 @dataclass(frozen=True)
+class GridConfig:
+    """How a whole image becomes N x N cells; Sec. 4.3. Captioning keeps each image's size, VQA took 448 x 448."""
+
+    image_side: int = 0  # images are resized to side x side first; 0 keeps their size (or takes the detector's)
+    pooling: str = "bilinear"  # "bilinear", "corners" (the authors' scipy zoom) or "average" (ruotianluo's features)
+
+
+@dataclass(frozen=True)
 class CaptionerConfig:
     """Sizes of the two-LSTM captioner; Sec. 3.2 and 4.2."""
 
@@ -197,6 +205,16 @@ class DecodeConfig:
     beam_size: int = 5
     maximum_words: int = 20
     no_repeat: bool = True  # no word twice in a row
+    content_once: bool = False  # the authors' CUDA rule: words other than "a", "of", ... at most once a caption
+    no_bad_endings: bool = False  # no END after "a", "of", "with", ...
+    minimum_words: int = 0  # no END before so many words
+    length_norm: str = "none"  # rank by log p ("none"), log p / tokens ("average"), or / ((5 + tokens) / 6)^power ("gnmt")
+    length_power: float = 0.6  # of "gnmt"; 0 is "none"
+    finished: str = "compete"  # an ended caption keeps its place in the beam (the paper's code), or leaves: "collect"
+    groups: int = 1  # diverse beams: so many smaller beams, each avoiding the words of those before it
+    diversity: float = 0.5  # nats a word loses for each earlier group that says it at the same place
+    captions: int = 0  # how many an image are wanted, 0 means all the beam has; one lets the search stop earlier
+    alternatives: int = 5  # best words to remember at each place
 
 
 @dataclass(frozen=True)
@@ -225,6 +243,7 @@ class Config:
         evaluate_every=10_000,
     )
     selection: SelectionConfig = SelectionConfig()
+    grid: GridConfig = GridConfig()
     captioner: CaptionerConfig = CaptionerConfig()
     cross_entropy: TrainingConfig = TrainingConfig()
     teaching: TeachingConfig = TeachingConfig()

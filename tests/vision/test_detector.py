@@ -7,11 +7,12 @@ import torch
 from torchvision.models.detection._utils import BoxCoder
 
 from updown_lab.config import DetectorConfig, preset
+from updown_lab.errors import ConfigError
 from updown_lab.vision import detector as module
 from updown_lab.vision.detector import BottomUpDetector
 from updown_lab.vision.trunk import build_trunk
 
-TINY, PAPER = preset("tiny"), preset("paper")
+TINY = preset("tiny")
 
 
 def tiny_detector(classes=3, attributes=4, seed=0, **changes):
@@ -34,18 +35,6 @@ def drawn():
         attributes = torch.tensor([[0, -1], [-1, -1]])
         targets.append({"boxes": pair, "labels": torch.tensor([0, 1]), "attributes": attributes})
     return images, targets
-
-
-def test_the_papers_detector_has_the_published_number_of_weights():
-    with torch.device("meta"):
-        trunk = build_trunk(replace(PAPER.trunk, weights="none"))
-        detector = BottomUpDetector(trunk, PAPER.detector, classes=1600, attributes=400)
-
-    count = sum(value.numel() for value in detector.state_dict().values())
-
-    # The published file has 65,545,318 numbers. Its 12 x 4 anchors are a formula here; torchvision also regresses a box
-    # for background (4 rows of 2048 and a bias); nobody asks for the attributes of background (1 embedding of 256).
-    assert count == 65_545_318 - 48 + 4 * 2049 - 256
 
 
 def test_a_tiny_detector_learns_two_drawn_pictures():
@@ -210,8 +199,7 @@ def test_padding_of_a_mixed_training_batch_is_zero_after_normalising():
     batch = detector._batch([torch.rand(3, 64, 64), torch.rand(3, 64, 100)])
 
     assert batch.tensors.shape == (2, 3, 64, 104)  # 100 rounded up to the stride 8
-    normal = detector.trunk.normalise(batch.tensors)
-    assert normal[0, :, :, 64:].abs().max() == 0 and normal[1, :, :, 100:].abs().max() == 0
+    assert batch.tensors[0, :, :, 64:].abs().max() == 0 and batch.tensors[1, :, :, 100:].abs().max() == 0
 
 
 def test_detecting_leaves_the_mode_as_it_was():
@@ -220,3 +208,132 @@ def test_detecting_leaves_the_mode_as_it_was():
     detector.detect([torch.rand(3, 64, 64)])
 
     assert detector.training and detector.trunk.bn1.training
+
+
+def turned_round(detector):
+    """The same network with background last, and no box or a box for it."""
+    other = tiny_detector(background="last", background_box=False)
+    state = detector.state_dict()
+    for name in ("weight", "bias"):
+        state[f"predictor.cls_score.{name}"] = state[f"predictor.cls_score.{name}"].roll(-1, 0)
+        state[f"predictor.bbox_pred.{name}"] = state[f"predictor.bbox_pred.{name}"][4:]
+    other.load_state_dict(state)
+    return other
+
+
+def test_background_may_stand_first_or_last_in_the_logits():
+    detector = tiny_detector()
+    torch.nn.init.normal_(detector.predictor.cls_score.weight, std=0.5)
+    other, images = turned_round(detector), [torch.rand(3, 128, 128)]
+
+    a, b = detector.detect(images)[0], other.detect(images)[0]
+
+    for name in ("probabilities", "attributes", "deltas"):
+        torch.testing.assert_close(getattr(a, name), getattr(b, name))
+
+
+def test_background_may_stand_first_or_last_while_learning():
+    detector = tiny_detector()
+    other = turned_round(detector)
+
+    losses = []
+    for network in (detector, other):
+        torch.manual_seed(3)
+        losses.append({name: loss.item() for name, loss in network(*drawn()).items()})
+
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("background", ["first", "last"])
+@pytest.mark.parametrize(("row", "asked"), [(1, 0), (3, 2), (0, 3)], ids=["class 0", "class 2", "background"])
+def test_background_may_be_asked_for_its_attribute(background, row, asked):
+    detector = tiny_detector(background=background, attribute_background=True).eval()
+    torch.nn.init.zeros_(detector.predictor.cls_score.weight)
+    bias = torch.zeros(4)
+    bias[row] = 9.0
+    detector.predictor.cls_score.bias.data = bias if background == "first" else bias.roll(-1)
+    features = torch.rand(2, 192)
+
+    with torch.no_grad():
+        _, attributes, none, _ = detector.judge(features)
+        logits = detector.attribute_head(features, torch.tensor([asked, asked]))
+
+    assert len(detector.attribute_head.cls_embedding.weight) == 3 + 1
+    torch.testing.assert_close(torch.cat([attributes, none[:, None]], dim=1), logits.softmax(1))
+
+
+def test_the_likeliest_object_is_asked_when_background_is_not():
+    detector = tiny_detector().eval()
+    torch.nn.init.zeros_(detector.predictor.cls_score.weight)
+    detector.predictor.cls_score.bias.data = torch.tensor([9.0, 0, 0, 1])
+    features = torch.rand(1, 192)
+
+    with torch.no_grad():
+        attributes = detector.judge(features)[1]
+        logits = detector.attribute_head(features, torch.tensor([2]))
+
+    torch.testing.assert_close(attributes, logits.softmax(1)[:, :-1])
+
+
+def test_no_attribute_may_be_dropped_before_the_softmax():
+    detector = tiny_detector(attribute_softmax="real").eval()
+    detector.attribute_head.attr_score.bias.data[-1] = 50.0  # "no attribute" would win
+
+    with torch.no_grad():
+        _, attributes, none, _ = detector.judge(torch.rand(2, 192))
+
+    torch.testing.assert_close(attributes.sum(1), torch.ones(2))
+    assert not none.any()
+
+
+def test_caffes_boxes_end_one_resized_pixel_before_the_edge():
+    boxes = [torch.tensor([[0.0, 0, 100, 200]])]  # the whole image, seen at 64 x 128: one pixel is 1.5625 here
+    detector = tiny_detector(clip_margin=1.0, image_min=64, image_max=128)
+    for layer in (detector.rpn.head.bbox_pred, detector.predictor.bbox_pred):
+        torch.nn.init.normal_(layer.bias, std=3.0)  # every box grows over the edge
+
+    image = torch.rand(3, 200, 100)
+    proposed, given = detector.detect([image])[0], detector.encode_boxes([image], boxes)[0]
+
+    for edges in (proposed.proposals, given.boxes().flatten(0, 1), proposed.boxes().flatten(0, 1)):
+        assert edges[:, 2].max().item() == pytest.approx(100 - 100 / 64, abs=1e-3)
+        assert edges[:, 3].max().item() <= 200 - 200 / 128 + 1e-3
+    assert torch.equal(given.proposals, boxes[0])
+
+
+def test_an_image_may_stay_at_its_own_odd_size():
+    assert tiny_detector(pad_to_stride=False)._batch([torch.rand(3, 128, 90)]).tensors.shape == (1, 3, 128, 90)
+    assert tiny_detector()._batch([torch.rand(3, 128, 90)]).tensors.shape == (1, 3, 128, 96)
+
+
+def test_regression_is_divided_by_the_configured_weights():
+    detector = tiny_detector(box_weights=(1.0, 2.0, 5.0, 5.0))
+    torch.nn.init.zeros_(detector.predictor.bbox_pred.weight)
+    detector.predictor.bbox_pred.bias.data = torch.tensor([0.0] * 4 + [0.5, 0.5, 0, 0] * 3)
+
+    (found,) = detector.encode_boxes([torch.rand(3, 128, 128)], [torch.tensor([[10.0, 10, 30, 50]])])
+
+    torch.testing.assert_close(found.boxes()[0, 0], torch.tensor([20.0, 20, 40, 60]))  # 0.5 * 20, 0.25 * 40
+
+
+def test_proposals_are_pooled_where_the_network_saw_them(monkeypatch):
+    """A trip to the original's pixels and back would move a box at 1000 to 999.99995, and RoIPool rounds 62.5 cells."""
+    detector, pooled = tiny_detector(image_min=128, image_max=128), []
+    monkeypatch.setattr(detector, "crop", lambda maps, regions, size, scale: pooled.append(regions) or
+                        torch.zeros(len(regions), maps.shape[1], size, size))  # fmt: skip
+    exact = [torch.tensor([[0.1, 0.3, 127.7, 99.9], [0, 0, 128, 101]])]
+    monkeypatch.setattr(detector.rpn, "forward", lambda *given: (exact, {}))
+
+    detector.detect([torch.rand(3, 67, 85)])
+
+    assert torch.equal(pooled[0][:, 1:], exact[0])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"resize": "bicubic"}, {"anchors": "square"}, {"roi_pooling": "mean"}, {"background": "none"},
+     {"attribute_softmax": "some"}, {"box_weights": (1.0, 1.0)}],
+)  # fmt: skip
+def test_impossible_settings_name_the_possible_ones(change):
+    with pytest.raises(ConfigError, match=f"detector.{next(iter(change))} (is one of|are four)"):
+        tiny_detector(**change)

@@ -1,11 +1,15 @@
 """Which proposals become regions: cases by hand, and the authors' rule written the slow way."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torchvision.ops import box_iou
 
 from updown_lab.config import SelectionConfig
-from updown_lab.vision.selection import detections_for_scoring, select_regions
+from updown_lab.errors import ConfigError
+from updown_lab.vision.detections import Detections
+from updown_lab.vision.selection import detections_for_scoring, select_detections, select_regions
 
 FAR = torch.tensor([[0.0, 0, 10, 10], [100, 0, 110, 10], [200, 0, 210, 10], [300, 0, 310, 10]])
 
@@ -124,6 +128,70 @@ def test_a_thousand_classes_do_not_blur_the_boxes():
     assert chosen.rows.tolist() == [0, 2]
 
 
+NEAR = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 7], [0, 0, 10, 4.5], [50, 0, 60, 10]])  # IoU with row 0: 0.7, 0.45
+
+
+def test_fixed_always_gives_the_maximum_if_there_are_so_many():
+    probabilities = torch.tensor([[0.5], [0.0], [0.6], [0.001]])
+
+    for maximum, rows in ((3, [2, 0, 3]), (1, [2]), (36, [2, 0, 3, 1])):
+        assert select_regions(probabilities, FAR, SelectionConfig(rule="fixed", maximum=maximum)).rows.tolist() == rows
+
+
+def test_max_nms_lets_classes_suppress_each_other():
+    probabilities = torch.tensor([[0.9, 0.0], [0.0, 0.8], [0.7, 0.1], [0.0, 0.2]])
+
+    chosen = select_regions(probabilities, NEAR, SelectionConfig(rule="max-nms", nms_ladder=(0.5,), minimum=1))
+
+    assert chosen.rows.tolist() == [0, 2, 3] and chosen.classes.tolist() == [0, 0, 1]
+    assert chosen.scores.tolist() == pytest.approx([0.9, 0.7, 0.2])
+
+
+@pytest.mark.parametrize(
+    ("minimum", "maximum", "rows"),
+    [(1, 9, [0, 3]), (3, 9, [0, 2, 3]), (4, 9, [0, 1, 2, 3]), (4, 2, [0, 1]), (99, 9, [0, 1, 2, 3])],
+    ids=["first rung", "second", "third", "cut at the maximum", "never enough: the last rung"],
+)
+def test_the_ladder_stops_at_the_first_rung_with_enough(minimum, maximum, rows):
+    probabilities = torch.tensor([[0.9], [0.8], [0.7], [0.2]])
+    cfg = SelectionConfig(rule="max-nms", nms_ladder=(0.3, 0.6, 0.8), minimum=minimum, maximum=maximum)
+
+    assert select_regions(probabilities, NEAR, cfg).rows.tolist() == rows
+
+
+def test_max_nms_compares_the_boxes_of_the_likeliest_classes():
+    boxes = torch.stack([NEAR, FAR], dim=1)  # class 0 looks alike, class 1 lies apart
+    cfg = SelectionConfig(rule="max-nms", nms_ladder=(0.3,), minimum=1)
+
+    alike = select_regions(torch.tensor([[0.9, 0.0], [0.8, 0.0], [0.7, 0.0], [0.6, 0.0]]), boxes, cfg)
+    apart = select_regions(torch.tensor([[0.0, 0.9], [0.0, 0.8], [0.0, 0.7], [0.0, 0.6]]), boxes, cfg)
+
+    assert alike.rows.tolist() == [0, 3] and apart.rows.tolist() == [0, 1, 2, 3]
+
+
+def test_pairs_may_keep_a_proposal_for_two_classes():
+    probabilities = torch.tensor([[0.5, 0.4], [0.45, 0.1], [0.1, 0.1], [0.3, 0.1]])
+
+    chosen = select_regions(probabilities, NEAR, SelectionConfig(rule="pairs", nms_ladder=(0.5, 0.8), minimum=2))
+    wider = select_regions(probabilities, NEAR, SelectionConfig(rule="pairs", nms_ladder=(0.5, 0.8), minimum=4))
+
+    assert list(zip(chosen.rows.tolist(), chosen.classes.tolist())) == [(0, 0), (0, 1), (3, 0)]
+    assert list(zip(wider.rows.tolist(), wider.classes.tolist())) == [(0, 0), (1, 0), (0, 1), (3, 0)]
+
+
+@pytest.mark.parametrize("rule", ["per-class", "fixed", "max-nms", "pairs"])
+def test_every_rule_survives_nothing(rule):
+    assert len(select_regions(torch.zeros(0, 3), torch.zeros(0, 4), SelectionConfig(rule=rule)).rows) == 0
+    assert len(select_regions(torch.zeros(0, 3), torch.zeros(0, 3, 4), SelectionConfig(rule=rule)).rows) == 0
+
+
+def test_an_unknown_rule_or_an_empty_ladder_names_what_is_possible():
+    with pytest.raises(ConfigError, match="per-class, fixed, max-nms, pairs"):
+        select_regions(torch.zeros(1, 1), FAR[:1], SelectionConfig(rule="best"))
+    with pytest.raises(ConfigError, match="nms_ladder"):
+        select_regions(torch.zeros(1, 1), FAR[:1], SelectionConfig(rule="max-nms", nms_ladder=()))
+
+
 def test_scoring_may_use_a_proposal_twice_and_obeys_its_limits():
     boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 9], [50, 50, 60, 60]])
     probabilities = torch.tensor([[0.5, 0.4], [0.3, 0.02], [0.2, 0.05]])
@@ -135,3 +203,20 @@ def test_scoring_may_use_a_proposal_twice_and_obeys_its_limits():
     assert pairs == [(0, 0), (0, 1), (2, 0), (2, 1)]  # (1, 0) looks like (0, 0); (1, 1) is below 0.05
     assert scored.boxes.tolist() == boxes[[0, 0, 2, 2]].tolist()
     assert first.scores.tolist() == pytest.approx([0.5, 0.4])
+
+
+def test_the_boxes_of_a_selection_are_the_ones_asked_for():
+    detections = Detections(
+        proposals=FAR, features=torch.zeros(4, 2), probabilities=torch.tensor([[0.9, 0.0], [0.1, 0.8]] * 2),
+        attributes=torch.zeros(4, 1), no_attribute=torch.ones(4), deltas=torch.zeros(4, 2, 4), image_size=(400, 20),
+    )  # fmt: skip
+    detections.deltas[:, 1, 0] = 1.0  # class 1 moves right by a tenth of the width of 10
+
+    for rule in ("per-class", "max-nms", "pairs", "fixed"):
+        cfg = SelectionConfig(rule=rule, nms_ladder=(0.5,), minimum=1)
+        for kind, step in (("proposal", 0.0), ("regressed", 1.0)):
+            chosen, boxes = select_detections(detections, replace(cfg, boxes=kind))
+            expected = FAR[chosen.rows] + step * chosen.classes[:, None] * torch.tensor([1.0, 0, 1, 0])
+            torch.testing.assert_close(boxes, expected)
+    with pytest.raises(ConfigError, match="'proposal' or 'regressed'"):
+        select_detections(detections, replace(cfg, boxes="both"))

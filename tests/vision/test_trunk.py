@@ -93,9 +93,50 @@ def test_the_paper_freezes_stem_and_two_layers():
     assert trained == {"layer3", "layer4"}
 
 
+def test_caffes_max_pool_sees_other_pixels_at_the_same_size():
+    pixels = torch.arange(36.0).view(1, 1, 6, 6)
+
+    pools = {edge: build_trunk(replace(RESNET18, pool_edge=edge)).maxpool(pixels) for edge in ("padded", "ceil")}
+
+    assert pools["padded"][0, 0].tolist() == [[7, 9, 11], [19, 21, 23], [31, 33, 35]]  # windows around 0, 2, 4
+    assert pools["ceil"][0, 0].tolist() == [[14, 16, 17], [26, 28, 29], [32, 34, 35]]  # windows from 0, 2, 4
+
+
+def test_the_stride_may_stand_in_the_first_convolution():
+    with torch.device("meta"):
+        trunk = build_trunk(replace(PAPER, stride_in="1x1"))
+
+    strides = [
+        (block.conv1.stride, block.conv2.stride) for block in (trunk.layer1[0], trunk.layer2[0], trunk.layer3[1])
+    ]
+
+    assert strides == [((1, 1), (1, 1)), ((2, 2), (1, 1)), ((1, 1), (1, 1))]
+
+
+def test_the_authors_head_is_dilated_in_every_block_and_keeps_its_size():
+    trunk = build_trunk(replace(PAPER, layers=(1, 1, 1, 3), widths=(2, 2, 2, 4), strides=(1, 2, 2, 1), head_dilation=2))
+
+    assert [block.conv2.dilation for block in trunk.layer4] == [(2, 2)] * 3
+    assert trunk.layer3[0].conv2.dilation == (1, 1) and trunk.layer4[0].downsample[0].dilation == (1, 1)
+    assert trunk.head(torch.zeros(1, 8, 14, 14)).shape == (1, 16, 14, 14)
+
+
+def test_caffes_pixels_are_blue_first_and_without_deviation():
+    trunk = build_trunk(replace(preset("visual-genome").trunk, layers=(1, 1, 1, 1), widths=(2, 2, 2, 2)))
+    red, level = torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1), torch.tensor([77 / 255]).expand(1, 3, 1, 1)
+
+    torch.testing.assert_close(trunk.normalise(red).flatten(), torch.tensor([-102.9801, -115.9465, 255 - 122.7717]))
+    assert trunk.levels(level).flatten().tolist() == [77, 77, 77]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        ({"stride_in": "1x1", "block": "BasicBlock"}, "Bottleneck"),
+        ({"stride_in": "first"}, "3x3"),
+        ({"pool_edge": "floor"}, "padded"),
+        ({"head_dilation": 0}, "1 or more"),
+        ({"colours": "grb"}, "bgr"),
         ({"family": "vgg"}, "efficientnet_lite0"),
         ({"weights": "pypi"}, "torchvision"),
         ({"weights": "imagenet"}, "pretrained"),

@@ -25,6 +25,7 @@ from updown_lab.datasets.vqa import (
     read_vqa,
 )  # fmt: skip
 from updown_lab.errors import DataMissing
+from updown_lab.files import read_json
 from updown_lab.text import tokenise
 
 SPLITS = ("train", "val", "test")
@@ -111,13 +112,20 @@ class RealSource:
 
     @cached_property
     def _genome(self) -> tuple[dict[str, list[DetectionRecord]], Names]:
-        """Records by split in the ids of the reduced names. One photo in eight is for testing."""
+        """Records by split in the ids of the reduced names. ``splits.json`` says where a photo belongs (as
+        ``updown-lab prepare visual-genome`` writes it); without it one photo in eight is for testing."""
         vocabulary = read_names(*(self.root / "vg_vocab" / f"{name}_vocab.txt" for name in ("objects", "attributes")))
         files = [self.root / "vg_core" / f"{name}.json" for name in ("objects", "attributes")]
-        records, _ = read_visual_genome(*files, self.root / "vg_core" / "images", vocabulary)
+        sizes = self.root / "vg_core" / "image_data.json"
+        records, _ = read_visual_genome(
+            *files, self.root / "vg_core" / "images", vocabulary, sizes if sizes.exists() else None
+        )
+        given = self.root / "vg_core" / "splits.json"
+        known = read_json(given) if given.exists() else {}
         splits = {split: [] for split in SPLITS}
         for place, record in enumerate(sorted(records, key=lambda record: record.image_id)):
-            splits[genome_split(place)].append(replace(record, image_id=record.image_id + GENOME_IDS))
+            split = known.get(str(record.image_id), "train") if known else genome_split(place)
+            splits[split].append(replace(record, image_id=record.image_id + GENOME_IDS))
         splits["train"], names = reduce_names(splits["train"], vocabulary, self.minimum_boxes)
         for split in ("val", "test"):
             splits[split] = renumber(splits[split], vocabulary, names)
@@ -147,8 +155,9 @@ class RealSource:
             record.image_id: split for split in SPLITS for record in (*self.captions(split), *self.detection(split))
         }
         coco = self.root / "coco_core"
+        readers = {"aokvqa.json": read_aokvqa, "okvqa.json": read_okvqa, "cocoqa.json": read_cocoqa}
         asked: list[QuestionRecord] = [
-            *read_aokvqa(coco / "aokvqa.json"), *read_okvqa(coco / "okvqa.json"), *read_cocoqa(coco / "cocoqa.json"),
+            *(record for name, read in readers.items() if (coco / name).exists() for record in read(coco / name)),
             *(replace(record, image_id=record.image_id + GENOME_IDS)
               for record in read_visual_genome_questions(self.root / "vg_core" / "question_answers.json")),
         ]  # fmt: skip
@@ -159,7 +168,11 @@ class RealSource:
         return table
 
     def questions(self, split: str) -> list[QuestionRecord]:
-        """A-OKVQA, OK-VQA, COCO-QA and Visual Genome questions whose photo is in the split."""
+        """VQA v2 where ``updown-lab prepare vqa2`` put it; else the A-OKVQA, OK-VQA, COCO-QA and Visual Genome
+        questions whose photo is in the split."""
+        official = self.root / "vqa2" / f"questions_{split}.json"
+        if official.exists():
+            return read_vqa(official, official.with_name(f"annotations_{split}.json"))
         return self._questions[split]
 
     def pictures(self) -> list:

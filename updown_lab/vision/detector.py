@@ -1,70 +1,37 @@
 """The bottom-up detector: Faster R-CNN that also says what things are like."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models.detection._utils import BoxCoder
-from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import RoIHeads, fastrcnn_loss
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
-from torchvision.ops import Conv2dNormActivation, clip_boxes_to_image, roi_align
+from torchvision.ops import Conv2dNormActivation
 
 from updown_lab.config import DetectorConfig
+from updown_lab.errors import ConfigError
+from updown_lab.vision import pixels
+from updown_lab.vision.anchors import KINDS, anchor_generator
 from updown_lab.vision.attributes import AttributeHead, attribute_loss
+from updown_lab.vision.detections import Detections, clip_boxes
 from updown_lab.vision.images import batches_of_one_size
+from updown_lab.vision.pooling import POOLINGS
 from updown_lab.vision.trunk import Trunk
 
-BOX_WEIGHTS = (10.0, 10.0, 5.0, 5.0)  # box targets are divided by their usual spread, 0.1 and 0.2
+__all__ = ["BottomUpDetector", "Detections"]
+
 PROPOSAL_WIDTH = 512  # channels between the body's map and objectness, as in the authors' network
 NUMBERS_AT_ONCE = 2**24  # of pooled map held at test: 64 MB, or 83 regions of the paper's size
-
-
-@dataclass(frozen=True)
-class Detections:
-    """What the detector thinks of R boxes of one image, before anything is selected.
-
-    Attributes:
-        proposals:     (R, 4) float, the boxes that were looked at, in pixels of the original image.
-        features:      (R, D) float, mean of the head's map in the box: the paper's image feature v.
-        probabilities: (R, C) float, class probabilities without background; a row sums to less than 1.
-        attributes:    (R, M) float, attribute probabilities, given the likeliest class.
-        no_attribute:  (R,) float, probability of "no attribute"; with ``attributes`` it sums to 1.
-        deltas:        (R, C, 4) float, box regression for each class, decoded by ``boxes``.
-        image_size:    (width, height) of the original image in pixels.
-    """
-
-    proposals: Tensor
-    features: Tensor
-    probabilities: Tensor
-    attributes: Tensor
-    no_attribute: Tensor
-    deltas: Tensor
-    image_size: tuple[int, int]
-
-    def boxes(self, classes: Tensor | None = None) -> Tensor:
-        """Boxes after regression, clipped to the image, in pixels.
-
-        Args:
-            classes: (R,) long, one class a row; None decodes all classes.
-
-        Returns:
-            (R, 4) for given classes, otherwise (R, C, 4).
-        """
-        deltas = self.deltas
-        if classes is not None:
-            deltas = deltas[torch.arange(len(deltas), device=deltas.device), classes]
-        decoded = BoxCoder(BOX_WEIGHTS).decode_single(deltas.flatten(1), self.proposals)
-        width, height = self.image_size
-        return clip_boxes_to_image(decoded.view_as(deltas), (height, width))
-
-    def cpu(self) -> "Detections":
-        """The same in main memory."""
-        return Detections(*(part.cpu() if isinstance(part, Tensor) else part for part in vars(self).values()))
+WORDS = {  # settings that are words, and the words they know
+    "resize": pixels.METHODS,
+    "anchors": KINDS,
+    "roi_pooling": tuple(POOLINGS),
+    "background": ("first", "last"),
+    "attribute_softmax": ("all", "real"),
+}
 
 
 class BottomUpDetector(nn.Module):
@@ -72,8 +39,8 @@ class BottomUpDetector(nn.Module):
 
     Seeing "bottom-up" means that the picture itself decides which parts are worth a look, before any word is spoken.
     Faster R-CNN on a body of stride 8 or 16; each region passes the trunk's head, and the mean of that map is the
-    feature v. Anderson et al. 2018, Sec. 3.1. Differences from the authors' Caffe network: RoIAlign instead of RoIPool,
-    and the head keeps its stride (theirs is dilated).
+    feature v. Anderson et al. 2018, Sec. 3.1. The configuration makes it torchvision's way or, number by number, the
+    published network (docs/detector.md; ``published.py`` loads its weights).
 
     Args:
         trunk:      body and head, shared; see ``freeze``.
@@ -91,17 +58,28 @@ class BottomUpDetector(nn.Module):
 
     def __init__(self, trunk: Trunk, cfg: DetectorConfig, classes: int, attributes: int):
         super().__init__()
+        for name, words in WORDS.items():
+            if getattr(cfg, name) not in words:
+                raise ConfigError(f"detector.{name} is one of {', '.join(words)}; got {getattr(cfg, name)!r}")
+        if len(cfg.box_weights) != 4:
+            raise ConfigError(f"detector.box_weights are four numbers, for x, y, w and h; got {cfg.box_weights}")
         self.trunk, self.cfg = trunk, cfg
+        self.published = None  # names, settings and notes, if ``load_visual_genome_detector`` made it
         self.classes, self.attributes = classes, attributes
         self.feature_dim = trunk.feature_dim
-        self.rpn = _proposal_network(trunk.body_channels, cfg)
-        self.predictor = FastRCNNPredictor(trunk.feature_dim, classes + 1)  # row 0 is background
+        self.crop = POOLINGS[cfg.roi_pooling]
+        self.rpn = _proposal_network(trunk, cfg)
+        self.predictor = FastRCNNPredictor(trunk.feature_dim, classes + 1)
+        if not cfg.background_box:
+            self.predictor.bbox_pred = nn.Linear(trunk.feature_dim, 4 * classes)
+        # If background may be asked about, it has the last row, whatever its place in the logits.
+        asked = classes + int(cfg.attribute_background)
         self.attribute_head = AttributeHead(
-            trunk.feature_dim, classes, attributes, cfg.class_embedding, cfg.attribute_hidden
+            trunk.feature_dim, asked, attributes, cfg.class_embedding, cfg.attribute_hidden
         )
         # Only torchvision's choice of training regions is used; pooling and heads are ours.
         self.sampler = RoIHeads(
-            None, None, None, 0.5, 0.5, cfg.roi_batch, cfg.positive_fraction, BOX_WEIGHTS, 0.0, 0.0, 0
+            None, None, None, 0.5, 0.5, cfg.roi_batch, cfg.positive_fraction, tuple(cfg.box_weights), 0.0, 0.0, 0
         )
 
     @property
@@ -127,11 +105,12 @@ class BottomUpDetector(nn.Module):
             raise RuntimeError("the detector gives losses in training mode only; call train(), or detect(images)")
         batch = self._batch(images)
         shifted = [self._target(*item) for item in zip(images, targets, batch.image_sizes, strict=False)]
-        maps = self.trunk.body(batch.tensors)
-        proposals, proposal_losses = self.rpn(batch, {"0": maps}, shifted)
+        maps = self.trunk.maps(batch.tensors)
+        proposals, proposal_losses = self.rpn(self._clipped(batch), {"0": maps}, shifted)
         proposals, matched, labels, regression = self.sampler.select_training_samples(proposals, shifted)
         features = self._pool(maps, proposals)
-        logits, deltas = self.predictor(features)
+        logits, deltas = self._name(features)
+        deltas = F.pad(deltas.flatten(1), (4, 0))  # the loss expects a box of background in front and ignores it
         classification, box = fastrcnn_loss(logits, deltas, labels, regression)
         return {
             "classification": classification,
@@ -182,32 +161,65 @@ class BottomUpDetector(nn.Module):
         """``detect`` on given boxes: an oracle's, or another detector's."""
         return self.detect(images, boxes)
 
+    def judge(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What the heads say of pooled features (R, D).
+
+        Returns:
+            probabilities (R, C), attributes (R, M), no_attribute (R,) and deltas (R, C, 4), as in ``Detections``.
+        """
+        logits, deltas = self._name(features)
+        if self.cfg.attribute_background:
+            likeliest = (logits.argmax(1) - 1) % (self.classes + 1)  # background, row 0, becomes the last
+        else:
+            likeliest = logits[:, 1:].argmax(1)
+        attributes = self.attribute_head(features, likeliest)
+        if self.cfg.attribute_softmax == "real":
+            attributes = attributes[:, :-1].softmax(1)
+            none = attributes.new_zeros(len(attributes))
+        else:
+            attributes, none = attributes.softmax(1).split((self.attributes, 1), dim=1)
+            none = none.squeeze(1)
+        return logits.softmax(1)[:, 1:], attributes, none, deltas
+
+    def _name(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Class logits (R, 1 + C), background first, and box deltas (R, C, 4)."""
+        last = self.cfg.background == "last"
+        logits, deltas = self.predictor(features)
+        deltas = deltas.view(len(deltas), -1, 4)
+        if self.cfg.background_box:
+            deltas = deltas[:, :-1] if last else deltas[:, 1:]
+        return logits.roll(1, 1) if last else logits, deltas
+
     def _detect_one_size(self, images: list[Tensor], given: list[Tensor] | None) -> list[Detections]:
         height, width = images[0].shape[-2:]
         batch = self._batch(images)
-        maps = self.trunk.body(batch.tensors)
+        maps = self.trunk.maps(batch.tensors)
         factors = _scale((width, height), batch.image_sizes[0]).to(maps.device)
+        limits = (width, height)
+        if self.cfg.clip_margin:
+            high, wide = batch.image_sizes[0]
+            limits = (
+                (wide - self.cfg.clip_margin) / float(factors[0]),
+                (high - self.cfg.clip_margin) / float(factors[1]),
+            )
         if given is None:
-            found = self.rpn(batch, {"0": maps})[0]
-            given = [clip_boxes_to_image(item / factors, (height, width)) for item in found]
-            whole = factors.new_tensor([[0, 0, width, height]])
-            given = [item if len(item) else whole for item in given]
-        given = [item.to(factors) for item in given]
-        boxes = [item * factors for item in given]
+            boxes = self.rpn(self._clipped(batch), {"0": maps})[0]
+            whole = factors * factors.new_tensor([0, 0, width, height])
+            boxes = [item if len(item) else whole[None] for item in boxes]
+            given = [clip_boxes(item / factors, limits) for item in boxes]
+        else:
+            given = [item.to(factors) for item in given]
+            boxes = [item * factors for item in given]
         features = self._pool(maps, boxes)
-        logits, deltas = self.predictor(features)
-        probabilities = logits.softmax(1)[:, 1:]
-        attributes = self.attribute_head(features, probabilities.argmax(1)).softmax(1)
-        deltas = deltas.view(-1, self.classes + 1, 4)[:, 1:]
-        parts = (features, probabilities, attributes[:, :-1], attributes[:, -1], deltas)
         counts = [len(item) for item in given]
+        parts = [part.split(counts) for part in (features, *self.judge(features))]
         return [
-            Detections(*row, (width, height))
-            for row in zip(given, *(part.split(counts) for part in parts), strict=False)
+            Detections(*row, (width, height), limits, tuple(self.cfg.box_weights))
+            for row in zip(given, *parts, strict=True)
         ]
 
     def _pool(self, maps: Tensor, boxes: list[Tensor]) -> Tensor:
-        """Mean of the head's map in each box: (R of all images, D)."""
+        """Mean of the head's map in each box, boxes in resized pixels: (R of all images, D)."""
         size = self.cfg.roi_size
         owner = torch.repeat_interleave(
             torch.arange(len(boxes), device=maps.device), torch.tensor([len(item) for item in boxes]).to(maps.device)
@@ -216,29 +228,38 @@ class BottomUpDetector(nn.Module):
         chunk = len(regions) if self.training else NUMBERS_AT_ONCE // (maps.shape[1] * size * size)
         features = []
         for part in regions.split(max(1, chunk)):
-            crops = roi_align(maps, part, size, 1 / self.trunk.stride, sampling_ratio=2, aligned=True)
+            crops = self.crop(maps, part, size, 1 / self.trunk.stride)
             features.append(self.trunk.head(crops).mean((2, 3)))
         return torch.cat(features)
 
     def resize(self, image: Tensor) -> Tensor:
-        """The image at the detector's size: short side ``image_min`` unless the long one would pass ``image_max``."""
-        height, width = image.shape[-2:]
-        scale = min(self.cfg.image_min / min(height, width), self.cfg.image_max / max(height, width))
-        size = (max(1, round(height * scale)), max(1, round(width * scale)))
-        if size == (height, width):
-            return image
-        return F.interpolate(image[None], size, mode="bilinear", antialias=True, align_corners=False)[0]
+        """The image (3, H, W) in [0, 1] at the detector's size, see ``pixels.target_size``."""
+        return pixels.resize_image(image, self._size(image), self.cfg.resize)
+
+    def _size(self, image: Tensor) -> tuple[int, int]:
+        return pixels.target_size(*image.shape[-2:], self.cfg.image_min, self.cfg.image_max)
 
     def _batch(self, images: Sequence[Tensor]) -> ImageList:
-        """Resized images on one canvas; what no image covers is the mean colour, which is 0 after normalising."""
-        resized = [self.resize(image.to(self.device)) for image in images]
-        sizes = [tuple(image.shape[-2:]) for image in resized]
-        step = self.trunk.stride
+        """Resized, normalised images on one canvas; what no image covers is 0, the mean colour."""
+        seen = []
+        for image in images:
+            if self.cfg.resize != "pil":  # Pillow works in main memory
+                image = image.to(self.device)
+            levels = pixels.resize_image(self.trunk.levels(image), self._size(image), self.cfg.resize, self.trunk.top)
+            seen.append(self.trunk.centre(levels.to(self.device)))
+        sizes = [tuple(image.shape[-2:]) for image in seen]
+        step = self.trunk.stride if self.cfg.pad_to_stride else 1
         height, width = (-(-max(side) // step) * step for side in zip(*sizes, strict=False))
-        canvas = self.trunk.mean.to(resized[0].dtype).expand(3, height, width).repeat(len(images), 1, 1, 1)
-        for row, (image, (high, wide)) in enumerate(zip(resized, sizes, strict=False)):
+        canvas = seen[0].new_zeros(len(images), 3, height, width)
+        for row, (image, (high, wide)) in enumerate(zip(seen, sizes, strict=False)):
             canvas[row, :, :high, :wide] = image
         return ImageList(canvas, sizes)
+
+    def _clipped(self, batch: ImageList) -> ImageList:
+        """The batch as the proposal network should see its sizes, when boxes end before the edge."""
+        margin = self.cfg.clip_margin
+        sizes = [(high - margin, wide - margin) for high, wide in batch.image_sizes]
+        return ImageList(batch.tensors, sizes) if margin else batch
 
     def _target(self, image: Tensor, target: dict[str, Tensor], size: tuple[int, int]) -> dict[str, Tensor]:
         """A target as torchvision wants it: boxes of the resized image, class 0 for background."""
@@ -254,13 +275,13 @@ def _scale(original: tuple[int, int], resized: tuple[int, int]) -> Tensor:
     return torch.tensor([across, down, across, down])
 
 
-def _proposal_network(channels: int, cfg: DetectorConfig) -> RegionProposalNetwork:
+def _proposal_network(trunk: Trunk, cfg: DetectorConfig) -> RegionProposalNetwork:
     """torchvision's RPN on one map, with the anchors of the configuration."""
-    anchors = AnchorGenerator((tuple(cfg.anchor_sizes),), (tuple(cfg.anchor_ratios),))
-    width = min(PROPOSAL_WIDTH, channels)
+    anchors = anchor_generator(cfg, trunk.stride)
+    width = cfg.proposal_width or min(PROPOSAL_WIDTH, trunk.body_channels)
     head = RPNHead(width, anchors.num_anchors_per_location()[0])
-    head.conv = Conv2dNormActivation(channels, width, kernel_size=3, norm_layer=None)
-    return RegionProposalNetwork(
+    head.conv = Conv2dNormActivation(trunk.body_channels, width, kernel_size=3, norm_layer=None)
+    network = RegionProposalNetwork(
         anchors,
         head,
         0.7,
@@ -271,3 +292,6 @@ def _proposal_network(channels: int, cfg: DetectorConfig) -> RegionProposalNetwo
         post_nms_top_n={"training": cfg.proposals_train, "testing": cfg.proposals_test},
         nms_thresh=cfg.proposal_nms,
     )
+    # torchvision keeps sides from min_size on, the published network sides longer than 0: the least float says that.
+    network.min_size = cfg.proposal_minimum or torch.finfo(torch.float32).tiny
+    return network

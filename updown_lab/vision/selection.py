@@ -4,9 +4,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torchvision.ops import batched_nms
+from torchvision.ops import batched_nms, nms
 
 from updown_lab.config import SelectionConfig
+from updown_lab.errors import ConfigError
+from updown_lab.vision.detections import Detections
 
 
 class Selection(NamedTuple):
@@ -24,12 +26,17 @@ class Selection(NamedTuple):
 
 
 def select_regions(probabilities: Tensor, boxes: Tensor, cfg: SelectionConfig) -> Selection:
-    """Keep the salient regions: 10 to 100 of 300 proposals, each at most once.
+    """Keep the salient regions of the 300 proposals, by one of four rules.
 
-    Non-maximum suppression runs for each class alone, so a hat on a head keeps both boxes. A proposal's score is its
-    best probability among the classes where it survived; it is kept from ``cfg.confidence`` on. Of too many the best
-    ``cfg.maximum`` stay, of too few the best ``cfg.minimum`` are taken, whatever their score. This is the rule of the
-    authors' code (``tools/generate_tsv.py``); Anderson et al. 2018, Sec. 3.1 in words.
+    - "per-class", the authors' (``tools/generate_tsv.py``; Anderson et al. 2018, Sec. 3.1 in words): non-maximum
+      suppression runs for each class alone, so a hat on a head keeps both boxes. A proposal's score is its best
+      probability among the classes where it survived; it is kept from ``cfg.confidence`` on. Of too many the best
+      ``cfg.maximum`` stay, of too few the best ``cfg.minimum`` are taken, whatever their score.
+    - "fixed": the same order, but always ``cfg.maximum``, for instance 36.
+    - "max-nms" (LXMERT): a proposal is its likeliest class and that class' box, and suppresses the others whatever
+      they are. The first threshold of ``cfg.nms_ladder`` that leaves ``cfg.minimum`` wins; if none does, the last.
+    - "pairs" (airsplay's notebook): suppression per class, every surviving pair of a proposal and a class above
+      ``cfg.confidence`` is a region, so a proposal may appear twice; with the same ladder.
 
     Args:
         probabilities: (R, C) float, class probabilities without background.
@@ -38,25 +45,92 @@ def select_regions(probabilities: Tensor, boxes: Tensor, cfg: SelectionConfig) -
         cfg:           thresholds and limits.
 
     Returns:
-        Selection of min(R, minimum) to maximum proposals.
+        Selection of at most ``cfg.maximum`` proposals; of fewer than wanted only if there are not enough.
+
+    Raises:
+        ConfigError: unknown rule.
 
     >>> probabilities = torch.tensor([[0.9, 0.0], [0.6, 0.1], [0.0, 0.5]])
     >>> boxes = torch.tensor([[0., 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30]])
     >>> select_regions(probabilities, boxes, SelectionConfig(minimum=1)).rows     # row 1 looks like row 0
     tensor([0, 2])
+    >>> select_regions(probabilities, boxes, SelectionConfig(rule="max-nms", minimum=3)).rows   # at 0.9 it does not
+    tensor([0, 1, 2])
     """
-    wanted = min(cfg.minimum, len(probabilities))
+    rules = {"per-class": _per_class, "fixed": _fixed, "max-nms": _max_nms, "pairs": _pairs}
+    if cfg.rule not in rules:
+        raise ConfigError(f"selection.rule is one of {', '.join(rules)}; got {cfg.rule!r}")
+    if cfg.rule in ("max-nms", "pairs") and not cfg.nms_ladder:
+        raise ConfigError(
+            f"selection.rule={cfg.rule!r} needs a threshold or more in selection.nms_ladder, like 0.5,0.7"
+        )
+    return Selection(*(part[: cfg.maximum] for part in rules[cfg.rule](probabilities, boxes, cfg)))
+
+
+def select_detections(detections: Detections, cfg: SelectionConfig) -> tuple[Selection, Tensor]:
+    """``select_regions`` on what the detector found, with the boxes that ``cfg.boxes`` asks for.
+
+    Args:
+        detections: of one image.
+        cfg:        rule, limits, and whether boxes are the proposals or the regressed ones.
+
+    Returns:
+        (Selection, (K, 4) boxes in pixels of the original).
+
+    Raises:
+        ConfigError: unknown rule or kind of boxes.
+    """
+    if cfg.boxes not in ("proposal", "regressed"):
+        raise ConfigError(f"selection.boxes is 'proposal' or 'regressed', got {cfg.boxes!r}")
+    probabilities = detections.probabilities
+    if cfg.boxes == "proposal":
+        boxes = detections.proposals
+    elif cfg.rule == "max-nms":  # one class a proposal: the boxes of the other 1599 need not be decoded
+        boxes = detections.boxes(probabilities.argmax(1))
+    else:
+        boxes = detections.boxes()
+    chosen = select_regions(probabilities, boxes, cfg)
+    return chosen, boxes[chosen.rows] if boxes.dim() == 2 else boxes[chosen.rows, chosen.classes]
+
+
+def _per_class(probabilities: Tensor, boxes: Tensor, cfg: SelectionConfig) -> Selection:
+    best = _at_least(min(cfg.minimum, len(probabilities)), probabilities, boxes, cfg)
+    confident = int((best.scores >= cfg.confidence).sum())
+    return Selection(*(part[: max(confident, cfg.minimum)] for part in best))
+
+
+def _fixed(probabilities: Tensor, boxes: Tensor, cfg: SelectionConfig) -> Selection:
+    return _at_least(min(cfg.maximum, len(probabilities)), probabilities, boxes, cfg)
+
+
+def _at_least(wanted: int, probabilities: Tensor, boxes: Tensor, cfg: SelectionConfig) -> Selection:
+    """The best rows after NMS per class, and so many at least."""
     # A box suppresses only boxes below itself, so survivors above a threshold do not depend on what lies beneath it:
     # start with the few likely pairs and lower the bar only if they are not enough.
     for bar in (cfg.confidence, cfg.confidence / 10, cfg.confidence / 100, 0.0):
         best = _best_per_row(*_survivors(probabilities, boxes, bar, cfg.nms_threshold))
         if len(best.rows) >= wanted:
+            return best
+    return _fill(best, probabilities)
+
+
+def _max_nms(probabilities: Tensor, boxes: Tensor, cfg: SelectionConfig) -> Selection:
+    scores, classes = probabilities.max(1)
+    if boxes.dim() == 3:
+        boxes = boxes[torch.arange(len(boxes), device=boxes.device), classes]
+    for threshold in cfg.nms_ladder:
+        rows = nms(boxes, scores, threshold)
+        if len(rows) >= cfg.minimum:
             break
-    else:
-        best = _fill(best, probabilities)
-    confident = int((best.scores >= cfg.confidence).sum())
-    count = min(max(confident, wanted), cfg.maximum)
-    return Selection(*(part[:count] for part in best))
+    return Selection(rows, classes[rows], scores[rows])
+
+
+def _pairs(probabilities: Tensor, boxes: Tensor, cfg: SelectionConfig) -> Selection:
+    for threshold in cfg.nms_ladder:
+        found = _survivors(probabilities, boxes, cfg.confidence, threshold)
+        if len(found.rows) >= cfg.minimum:
+            break
+    return found
 
 
 def _survivors(probabilities: Tensor, boxes: Tensor, bar: float, threshold: float) -> Selection:

@@ -13,7 +13,6 @@ from torchvision.models import ResNet101_Weights, resnet
 from updown_lab.config import TrunkConfig
 from updown_lab.errors import ConfigError, DataMissing
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # EfficientNet-Lite was trained on (pixel - 127) / 128, with pixels from 0 to 255.
 LITE_MEAN, LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
 
@@ -31,8 +30,11 @@ class Trunk(nn.Module):
     feature_dim: int
     stride: int
 
-    def __init__(self, mean: tuple[float, ...], deviation: tuple[float, ...]):
+    def __init__(self, mean: tuple[float, ...], deviation: tuple[float, ...], colours: str = "rgb", top: float = 1.0):
         super().__init__()
+        if colours not in ("rgb", "bgr"):
+            raise ConfigError(f"trunk.colours is 'rgb' or 'bgr', got {colours!r}")
+        self.colours, self.top = colours, top
         # Not persistent: the state dict holds torchvision's names and nothing else.
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("deviation", torch.tensor(deviation).view(3, 1, 1), persistent=False)
@@ -42,9 +44,13 @@ class Trunk(nn.Module):
         """The body from the pixels up: stem first, then one list a layer."""
         raise NotImplementedError
 
-    def body(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] to (B, body_channels, H / stride, W / stride)."""
+    def maps(self, pixels: Tensor) -> Tensor:
+        """Normalised pixels (B, 3, H, W) to (B, body_channels, H / stride, W / stride)."""
         raise NotImplementedError
+
+    def body(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] RGB to (B, body_channels, H / stride, W / stride)."""
+        return self.maps(self.normalise(images))
 
     def head(self, maps: Tensor) -> Tensor:
         """(N, body_channels, h, w) to (N, D, h', w'); N counts images or regions."""
@@ -54,9 +60,18 @@ class Trunk(nn.Module):
         """The head's map of whole images, (B, D, h', w')."""
         return self.head(self.body(images))
 
+    def levels(self, images: Tensor) -> Tensor:
+        """RGB in [0, 1] (…, 3, H, W) as the weights' own colours and scale; whole levels of 255 come back exactly."""
+        images = images.flip(-3) if self.colours == "bgr" else images
+        return images if self.top == 1.0 else images * self.top
+
+    def centre(self, levels: Tensor) -> Tensor:
+        """Levels with the mean and spread that the weights expect."""
+        return (levels - self.mean) / self.deviation
+
     def normalise(self, images: Tensor) -> Tensor:
-        """Pixels with the mean and spread that the weights expect."""
-        return (images - self.mean) / self.deviation
+        """RGB in [0, 1] as the weights expect it."""
+        return self.centre(self.levels(images))
 
     def train(self, mode: bool = True) -> "Trunk":
         """Switch the mode, but let what ``freeze`` froze sleep on."""
@@ -74,16 +89,17 @@ class ResNetTrunk(Trunk):
     """
 
     def __init__(self, cfg: TrunkConfig):
-        super().__init__(IMAGENET_MEAN, IMAGENET_STD)
-        block = {"Bottleneck": resnet.Bottleneck, "BasicBlock": resnet.BasicBlock}.get(cfg.block)
-        if block is None:
-            raise ConfigError(f"trunk.block is 'Bottleneck' or 'BasicBlock', got {cfg.block!r}")
+        super().__init__(cfg.pixel_mean, cfg.pixel_deviation, cfg.colours, cfg.pixel_top)
+        block = _block(cfg)
         self.conv1 = nn.Conv2d(
             3, cfg.stem_width, cfg.stem_kernel, cfg.stem_stride, padding=cfg.stem_kernel // 2, bias=False
         )
         self.bn1 = nn.BatchNorm2d(cfg.stem_width)
         self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(cfg.pool_kernel, cfg.pool_stride, padding=cfg.pool_kernel // 2)
+        ceil = cfg.pool_edge == "ceil"  # Caffe: the window hangs over the edge instead of standing on a border
+        self.maxpool = nn.MaxPool2d(
+            cfg.pool_kernel, cfg.pool_stride, padding=0 if ceil else cfg.pool_kernel // 2, ceil_mode=ceil
+        )
         if cfg.pool_kernel == cfg.pool_stride == 1:
             self.maxpool = nn.Identity()  # the same function without the copy
         channels, layers = cfg.stem_width, []
@@ -91,6 +107,7 @@ class ResNetTrunk(Trunk):
             layers.append(_layer(block, channels, width, count, stride))
             channels = width * block.expansion
         self.layer1, self.layer2, self.layer3, self.layer4 = layers
+        _rewire(layers, cfg)
         self.body_channels = cfg.widths[2] * block.expansion
         self.feature_dim = channels
         self.stride = cfg.stem_stride * cfg.pool_stride * cfg.strides[0] * cfg.strides[1] * cfg.strides[2]
@@ -101,12 +118,37 @@ class ResNetTrunk(Trunk):
     def stages(self) -> list[list[nn.Module]]:
         return [[self.conv1, self.bn1], [self.layer1], [self.layer2], [self.layer3]]
 
-    def body(self, images: Tensor) -> Tensor:
-        maps = self.maxpool(self.relu(self.bn1(self.conv1(self.normalise(images)))))
+    def maps(self, pixels: Tensor) -> Tensor:
+        maps = self.maxpool(self.relu(self.bn1(self.conv1(pixels))))
         return self.layer3(self.layer2(self.layer1(maps)))
 
     def head(self, maps: Tensor) -> Tensor:
         return self.layer4(maps)
+
+
+def _block(cfg: TrunkConfig):
+    """torchvision's class of the blocks, after a look at the words of the configuration."""
+    block = {"Bottleneck": resnet.Bottleneck, "BasicBlock": resnet.BasicBlock}.get(cfg.block)
+    if block is None:
+        raise ConfigError(f"trunk.block is 'Bottleneck' or 'BasicBlock', got {cfg.block!r}")
+    if cfg.stride_in not in (("3x3", "1x1") if block is resnet.Bottleneck else ("3x3",)):
+        raise ConfigError(f"trunk.stride_in is '3x3', or with trunk.block=Bottleneck '1x1', got {cfg.stride_in!r}")
+    if cfg.pool_edge not in ("padded", "ceil"):
+        raise ConfigError(f"trunk.pool_edge is 'padded' or 'ceil', got {cfg.pool_edge!r}")
+    if cfg.head_dilation < 1:
+        raise ConfigError(f"trunk.head_dilation is 1 or more, got {cfg.head_dilation}")
+    return block
+
+
+def _rewire(layers: list[nn.Sequential], cfg: TrunkConfig) -> None:
+    """Caffe's strides and the authors' dilated head. Weights keep their shapes, so a wrong choice never crashes."""
+    if cfg.stride_in == "1x1":
+        for layer in layers:
+            layer[0].conv1.stride, layer[0].conv2.stride = layer[0].conv2.stride, (1, 1)
+    if cfg.head_dilation > 1:
+        for module in layers[-1].modules():
+            if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
+                module.dilation = module.padding = (cfg.head_dilation,) * 2
 
 
 def _layer(block, channels: int, width: int, count: int, stride: int) -> nn.Sequential:
@@ -139,8 +181,8 @@ class LiteTrunk(Trunk):
         blocks = self._blocks
         return [[self._conv_stem, self._bn0], [*blocks[:3]], [*blocks[3:5]], [*blocks[5:11]]]
 
-    def body(self, images: Tensor) -> Tensor:
-        maps = self._relu6(self._bn0(self._conv_stem(self.normalise(images))))
+    def maps(self, pixels: Tensor) -> Tensor:
+        maps = self._relu6(self._bn0(self._conv_stem(pixels)))
         return self._run(maps, self._blocks[:11])
 
     def head(self, maps: Tensor) -> Tensor:
