@@ -11,14 +11,18 @@ from updown_lab.cli import main
 from updown_lab.config import preset, save_config
 from updown_lab.datasets.vqa import QuestionRecord, write_vqa
 from updown_lab.metrics.java import find_java
-from updown_lab.pipeline.extracting import score_file
+from updown_lab.pipeline.scoring import score_file
 
 OPTIONS = {
     "quickstart": ("--out", "--preset", "--seed", "--set", "--workers", "runs/quickstart"),
     "real": ("--data", "--out", "--set", "runs/real", "photos"),
     "picturebook": ("--out", "--images", "--seed"),
     "train": ("stage", "--out", "--set", "captions-regions-scst"),
-    "extract": ("pictures", "--store", "--run-folder", "--features"),
+    "download": ("NAME", "--root", "--list", "--dry-run", "--keep"),
+    "prepare": ("NAME", "--root", "--out", "visual-genome"),
+    "extract": ("DIR", "--out", "--store", "--run-folder", "--features", "--weights", "--report"),
+    "convert": ("--out", "--from", "--to"),
+    "verify": (),
     "describe": ("image", "--picture", "--run-folder", "--features"),
     "ask": ("image", "question", "--picture", "--run-folder"),
     "evaluate": ("results", "--captions", "--questions", "--annotations"),

@@ -24,8 +24,8 @@ FLOORS = (
     ("door",),
 )
 SHARED = {
-    **dict.fromkeys(("", "config", "errors", "files", "pickles", "regions", "text", "presets", "checkpoints", "progress"),
-                    "ground"),
+    **dict.fromkeys(("", "config", "settings", "errors", "files", "pickles", "regions"), "ground"),
+    **dict.fromkeys(("text", "presets", "checkpoints", "progress"), "ground"),
     "commands": "door", "cli": "door", "__main__": "door",
 }  # fmt: skip
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -62,15 +62,18 @@ class RegionBatch:
         features: (B, K, D) float; padded rows may hold anything and are never read.
         boxes:    (B, K, 4) float pixels.
         mask:     (B, K) bool, True where a region is real.
+        image_sizes: (B, 2) float pixels, width and height, for models that read where a box lies; or None.
     """
 
     features: Tensor
     boxes: Tensor
     mask: Tensor
+    image_sizes: Tensor | None = None
 
     def to(self, device) -> "RegionBatch":
         """The same batch on another device."""
-        return RegionBatch(*(part.to(device, non_blocking=True) for part in (self.features, self.boxes, self.mask)))
+        parts = (self.features, self.boxes, self.mask, self.image_sizes)
+        return RegionBatch(*(part if part is None else part.to(device, non_blocking=True) for part in parts))
 
     def __len__(self) -> int:
         return len(self.features)
@@ -104,4 +107,4 @@ def collate_regions(regions: Sequence[Regions]) -> RegionBatch:
         features[row, : item.count] = item.features
         boxes[row, : item.count] = item.boxes
         mask[row, : item.count] = True
-    return RegionBatch(features, boxes, mask)
+    return RegionBatch(features, boxes, mask, torch.tensor([item.image_size for item in regions]).float())

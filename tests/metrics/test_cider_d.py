@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocoevalcap.cider.cider_scorer import CiderScorer
 
-from updown_lab.metrics.cider_d import MAXIMUM_ID, CiderD
+from updown_lab.metrics.cider_d import CiderD
+from updown_lab.metrics.ngrams import MAXIMUM_ID
 from updown_lab.text import pad_ids
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from updown_lab.metrics.detection import mean_average_precision
+from updown_lab.metrics.detection import attribute_average_precision, mean_average_precision
 
 NAMES = ["cat", "dog", "hat"]
 
@@ -80,3 +80,61 @@ def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="image 0: 1 classes"):
         broken = SimpleNamespace(boxes=torch.zeros(2, 4), classes=torch.zeros(1).long(), scores=torch.zeros(1))
         mean_average_precision([broken], [boxes((0, 0, 9, 9, 0))], NAMES)
+
+
+def test_the_weighted_mean_counts_a_class_as_often_as_it_occurs():
+    truth = [boxes((0, 0, 10, 10, 0), (20, 0, 30, 10, 0), (40, 0, 50, 10, 0), (60, 0, 70, 10, 1))]
+    found = [boxes((60, 0, 70, 10, 1, 0.9))]  # the dog, and none of the three cats
+
+    scores = mean_average_precision(found, truth, NAMES)
+
+    assert scores.map50 == pytest.approx(1 / 2)  # of cat 0 and dog 1
+    assert scores.weighted == pytest.approx(1 / 4)  # (3 x 0 + 1 x 1) / 4
+    assert math.isnan(mean_average_precision(found, [boxes()], NAMES).weighted)
+
+
+def described(*rows):
+    """Rows of (box, attributes)."""
+    table = torch.tensor([box for box, _ in rows], dtype=torch.float32).reshape(-1, 4)
+    return SimpleNamespace(boxes=table, attributes=tuple(attributes for _, attributes in rows))
+
+
+LEFT, RIGHT, FAR = (0, 0, 10, 10), (20, 0, 30, 10), (40, 0, 50, 10)
+
+
+def test_attributes_are_ranked_over_all_true_boxes_by_hand():
+    truth = [described((LEFT, (0,)), (RIGHT, ())), described((LEFT, (0, 1)))]
+    said = [torch.tensor([[0.6, 0.0], [0.8, 0.3]]), torch.tensor([[0.9, 0.2]])]
+
+    scores = attribute_average_precision(said, truth, ["red", "big"], minimum=0.01)
+
+    # red: right .9, wrong .8, right .6: precision 1 up to recall 1/2 (51 of 101 points), then 2/3
+    assert scores.per_class["red"] == pytest.approx((51 + 50 * 2 / 3) / 101)
+    assert scores.per_class["big"] == pytest.approx(1 / 2)  # wrong .3, right .2
+    assert scores.weighted == pytest.approx((2 * scores.per_class["red"] + scores.per_class["big"]) / 3)
+
+
+def test_an_attribute_may_claim_another_drawing_of_the_same_thing():
+    truth = [described((LEFT, (0,)), ((0, 0, 10, 8), ()), (FAR, (0,)))]  # IoU 0.8
+    said = [torch.tensor([[0.5], [0.9], [0.7]])]
+
+    # the second drawing takes the first one's "red" (1/1), the far box is right (2/2), the first comes too late
+    assert attribute_average_precision(said, truth, ["red"]).map50 == 1.0
+    # were the drawings apart: wrong .9, right .7 (1/2), right .5 (2/3); the best of what follows is 2/3
+    assert attribute_average_precision(said, truth, ["red"], iou=0.85).map50 == pytest.approx(2 / 3)
+
+
+def test_unlikely_attributes_are_no_answers_and_images_without_boxes_are_fine():
+    truth = [described((LEFT, (0,))), described()]
+
+    assert attribute_average_precision([torch.tensor([[0.04]]), torch.zeros(0, 1)], truth, ["red"]).map50 == 0.0
+    assert attribute_average_precision([torch.tensor([[0.06]]), torch.zeros(0, 1)], truth, ["red"]).map50 == 1.0
+
+
+def test_attribute_tables_that_do_not_fit_are_refused():
+    truth = [described((LEFT, (0,)))]
+
+    with pytest.raises(ValueError, match="one table an image: got 0 tables and 1 truths"):
+        attribute_average_precision([], truth, ["red"])
+    with pytest.raises(ValueError, match=r"image 0: 1 boxes .* 1 names, probabilities \(1, 2\)"):
+        attribute_average_precision([torch.zeros(1, 2)], truth, ["red"])

@@ -50,4 +50,4 @@ def test_a_real_table_cut_in_the_middle_loses_one_image(tmp_path):
     images = list(read_bottom_up_tsv(tmp_path / "cut.tsv", problems))
 
     assert [image_id for image_id, _ in images] == json.loads(GOLDEN.read_text())["img_ids"][: len(images)]
-    assert len(images) == 5 and [problem.line for problem in problems] == [6]
+    assert len(images) == 5 and [problem.place for problem in problems] == ["line 6"]

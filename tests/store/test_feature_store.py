@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from updown_lab.errors import DataInvalid, DataMissing, UpdownError
 from updown_lab.regions import Regions, collate_regions
-from updown_lab.store.feature_store import FeatureStore, FeatureWriter, export_hdf5, write_features
+from updown_lab.store.feature_store import FeatureStore, FeatureWriter, write_features
+from updown_lab.store.hdf5 import export_hdf5
 
 COUNTS = [3, 1, 5, 2, 4]  # regions of images 10, 11, 12, 13, 14
 SIZE = 6
@@ -201,6 +202,7 @@ WRITE_FOR_EVER = """
 import sys, torch
 from updown_lab.regions import Regions
 from updown_lab.store.feature_store import FeatureWriter
+from updown_lab.store.hdf5 import export_hdf5
 with FeatureWriter(sys.argv[1], 64, "float32", "demo", "a") as writer:
     for number in range(len(writer), 10**6):
         features, boxes = torch.full((number % 7, 64), float(number)), torch.zeros(number % 7, 4)

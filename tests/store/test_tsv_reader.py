@@ -60,7 +60,7 @@ def test_a_last_row_cut_off_is_noted_and_the_others_stay(tmp_path, share, row):
     images = read(tmp_path / "a.tsv", caffe_row(1) + caffe_row(2) + torn, problems)
 
     assert [image_id for image_id, _ in images] == [1, 2]
-    assert [(problem.line, problem.image_id) for problem in problems] == [(3, "3")]
+    assert [(problem.place, problem.image_id) for problem in problems] == [("line 3", 3)]
     assert str(problems[0]).startswith(f"{tmp_path / 'a.tsv'}, line 3, image 3: ")
 
 
@@ -70,8 +70,8 @@ def test_a_last_row_cut_off_is_noted_and_the_others_stay(tmp_path, share, row):
         (caffe_row(5, features="!!!!"), "features is not base64"),
         (caffe_row(5, boxes=""), "boxes has 0 bytes"),
         (caffe_row(5, boxes=encode(np.zeros(7))), r"boxes has 28 bytes, .* \(2, 4\)"),
-        (caffe_row(5, features=encode(np.zeros(5))), r"features has 20 bytes, .* \(2, 3\)"),
-        (caffe_row(5, size=4), r"features has 32 bytes, .* \(2, 3\)"),
+        (caffe_row(5, features=encode(np.zeros(5))), r"features has 20 bytes, .* \(2, D\)"),
+        (caffe_row(5, size=4), "features have size 4 instead of 3"),
         (caffe_row(5, count=0), "n should be a whole number above 0"),
         (caffe_row(5, features=encode([np.nan] * 6)), "not finite"),
         (caffe_row(1), "second time"),
@@ -85,7 +85,7 @@ def test_a_bad_row_is_named_and_the_next_one_is_read(tmp_path, row, reason):
     images = read(tmp_path / "a.tsv", caffe_row(1) + row + "\r\n" + caffe_row(2), problems)
 
     assert [image_id for image_id, _ in images] == [1, 2]
-    assert len(problems) == 1 and problems[0].line == 2
+    assert len(problems) == 1 and problems[0].place == "line 2"
     with pytest.raises(DataInvalid, match=rf"line 2, image .*{reason}"):
         read(tmp_path / "a.tsv", caffe_row(1) + row)
 
@@ -102,7 +102,7 @@ def test_the_feature_size_can_be_demanded(tmp_path):
     problems = []
 
     assert read(tmp_path / "a.tsv", caffe_row(1), problems, feature_dim=2048) == []
-    assert "(2, 2048)" in problems[0].reason
+    assert "size 3 instead of 2048" in problems[0].reason
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):

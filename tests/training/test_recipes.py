@@ -307,7 +307,7 @@ def test_a_detector_resumes_to_the_same_weights_and_can_be_scored(four_pictures,
     for name, value in whole.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
     scores = score_detector(whole, source.detection("test"), source.names, source.colours)
-    assert scores.keys() == {"map50", "class_accuracy", "colour_accuracy"}
+    assert scores.keys() >= {"map50", "class_accuracy", "colour_accuracy"}
     assert all(0 <= scores[name] <= 1 for name in ("map50", "class_accuracy"))
 
 

@@ -16,7 +16,7 @@ def add(commands) -> None:
 
 def evaluate(options) -> None:
     """Score a results file."""
-    from updown_lab.pipeline.extracting import score_file
+    from updown_lab.pipeline.scoring import score_file
 
     if not options.captions and not (options.questions and options.annotations):
         raise ConfigError("evaluate wants --captions FILE, or --questions FILE and --annotations FILE")

@@ -126,4 +126,4 @@ class Projection(nn.Module):
         real = self.before(real)
         if self.linear is not None:
             real = self.after(self.linear(real))
-        return real.new_zeros(*mask.shape, self.size).masked_scatter(mask[..., None], real)
+        return real.new_zeros(*mask.shape, self.size).index_put((mask,), real)

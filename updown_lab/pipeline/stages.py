@@ -5,7 +5,6 @@ number of threads, so its numbers do not depend on what else the machine does. A
 done when its ``stage.json`` carries the right fingerprint; everything else is resumed.
 """
 
-import importlib
 import json
 import os
 import resource
@@ -16,9 +15,10 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from pkgutil import resolve_name
 
 from updown_lab.config import fingerprint, from_dict, save_config, to_dict
 from updown_lab.errors import ConfigError, UpdownError
@@ -92,6 +92,12 @@ class Plan:
         """Whether the stage finished with exactly these settings."""
         return self._marker(stage.name).get("fingerprint") == self.fingerprint(stage)
 
+    def order(self, stage: Stage) -> dict:
+        """What ``run_stage`` has to know, in JSON types."""
+        return {"config": to_dict(self.config), "name": stage.name, "function": stage.function,
+                "argument": stage.argument, "run": str(self.folder),
+                "fingerprint": self.fingerprint(stage)}  # fmt: skip
+
     def _marker(self, name: str) -> dict:
         path = self.path(name) / "stage.json"
         return read_json(path) if path.exists() else {}
@@ -111,10 +117,21 @@ class Work:
         return self.run / "stages" / name
 
 
+def by_several(function):
+    """Mark a stage's function that several processes may run together: it trains by ``fit``, and the first one writes.
+
+    >>> by_several(lambda work: None).by_several
+    True
+    """
+    function.by_several = True
+    return function
+
+
 def run_plan(plan: Plan, workers: int = 2) -> None:
     """Run all stages that are not done, at most ``workers`` side by side.
 
     Interrupt it and call it again: finished stages are kept, the others go on from their last checkpoint.
+    Started by torchrun, all processes train each stage together, see ``together.py``.
 
     Args:
         plan:    the stages.
@@ -127,13 +144,18 @@ def run_plan(plan: Plan, workers: int = 2) -> None:
     """
     if workers < 1:
         raise ConfigError(f"stages need at least 1 worker, got {workers}")
-    plan.folder.mkdir(parents=True, exist_ok=True)
-    lock = _lock(plan.folder)
+    if int(os.environ.get("WORLD_SIZE") or 1) > 1:
+        from updown_lab.pipeline.together import run_together
+
+        run_together(plan, workers)
+    else:
+        run_alone(plan, workers)
+
+
+def run_alone(plan: Plan, workers: int) -> None:
+    """``run_plan`` for one process that starts the others."""
     running: dict[str, _Running] = {}
-    try:
-        save_config(plan.config, plan.folder / "config.json")
-        for stage in plan.stages:
-            _prepare(plan, stage)
+    with prepared(plan) as lock, _stopped_together(running):
         while True:
             waiting = [stage for stage in plan.stages if not plan.is_done(stage) and stage.name not in running]
             ready = [stage for stage in waiting if all(plan.is_done(plan.find(name)) for name in stage.needs)]
@@ -145,12 +167,31 @@ def run_plan(plan: Plan, workers: int = 2) -> None:
             time.sleep(0.2)
             for name in [name for name, item in running.items() if item.ended()]:
                 running.pop(name)
+
+
+@contextmanager
+def _stopped_together(running: dict[str, "_Running"]):
+    """If the block fails, interrupt the stages at work and wait until they have saved their state."""
+    try:
+        yield
     except BaseException:
         for item in running.values():
             item.process.send_signal(signal.SIGINT)
         for item in running.values():
             item.process.wait()
         raise
+
+
+@contextmanager
+def prepared(plan: Plan):
+    """Hold the run's folder, write its numbers, empty what was made of other ones; gives the lock."""
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    lock = _lock(plan.folder)
+    try:
+        save_config(plan.config, plan.folder / "config.json")
+        for stage in plan.stages:
+            _prepare(plan, stage)
+        yield lock
     finally:
         os.close(lock)
 
@@ -189,11 +230,10 @@ class _Running:
     def __init__(self, plan: Plan, stage: Stage, slot: int, lock: int):
         self.plan, self.stage, self.slot, self.began = plan, stage, slot, time.monotonic()
         self.log = plan.path(stage.name) / "log.txt"
-        order = {"config": to_dict(plan.config), "name": stage.name, "function": stage.function,
-                 "argument": stage.argument, "run": str(plan.folder),
-                 "fingerprint": plan.fingerprint(stage)}  # fmt: skip
+        order = plan.order(stage)
         threads = str(stage.threads)
-        environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "UPDOWN_BAR": str(slot)}
+        environment = os.environ | {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "UPDOWN_BAR": str(slot),
+                                    "WORLD_SIZE": "1"}  # fmt: skip
         watched = sys.stderr.isatty()
         with open(self.log, "a") as log:
             self.process = subprocess.Popen(
@@ -240,18 +280,23 @@ def _end_group(leader: int) -> None:
 
 
 def run_stage(order: dict) -> None:
-    """Do one stage in this process and write its marker: seconds, CPU seconds, peak memory."""
+    """Do one stage in this process and write its marker: seconds, CPU seconds, peak memory.
+
+    Of several processes that do it together the first one writes.
+    """
     import torch
 
     from updown_lab.config import Config
+    from updown_lab.training.distributed import is_first
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     run = Path(order["run"])
     folder = run / "stages" / order["name"]
-    module, function = order["function"].split(":")
     work = Work(folder, run, from_dict(order["config"], Config), order["argument"])
     began = time.monotonic()
-    getattr(importlib.import_module(module), function)(work)
+    resolve_name(order["function"])(work)
+    if not is_first():
+        return
     children, own = (resource.getrusage(who) for who in (resource.RUSAGE_CHILDREN, resource.RUSAGE_SELF))
     write_json(
         folder / "stage.json",

@@ -18,11 +18,12 @@ from updown_lab.metrics.vqa import vqa_accuracy
 from updown_lab.models.captioner import UpDownCaptioner
 from updown_lab.models.vqa import UpDownVqa
 from updown_lab.pipeline.sources import open_source, sentences
-from updown_lab.pipeline.stages import Work
+from updown_lab.pipeline.stages import Work, by_several
 from updown_lab.store.feature_store import FeatureStore
 from updown_lab.store.writer import write_features
 from updown_lab.text import AnswerVocabulary, Vocabulary
 from updown_lab.training.answering import Questions, answer_all, new_vqa, train_vqa
+from updown_lab.training.distributed import is_first
 from updown_lab.training.seeing import pretrain_trunk, score_detector, train_detector
 from updown_lab.training.self_critical import train_self_critical
 from updown_lab.training.speaking import (
@@ -59,13 +60,15 @@ def draw_world(work: Work) -> None:
     contact_sheet([load_image(file) for file in files], columns=8).savefig(work.folder / "contact_sheet.png", dpi=110)
 
 
+@by_several
 def train_trunk(work: Work) -> None:
     """Pre-train the trunk on single things."""
     paths, cfg = Paths(work.need("world")), work.config
     crops, labels = np.load(paths.crops("crops.npy")), np.load(paths.crops("labels.npy"))
     order = np.random.default_rng(cfg.seed).permutation(len(crops))
     classifier = pretrain_trunk(crops[order], labels[order], cfg, work.folder, best_device())
-    save_model(work.folder, classifier, classes=int(labels.max()) + 1)
+    if is_first():
+        save_model(work.folder, classifier, classes=int(labels.max()) + 1)
 
 
 def load_trunk(folder: Path, cfg: Config) -> Trunk:
@@ -76,17 +79,21 @@ def load_trunk(folder: Path, cfg: Config) -> Trunk:
     return trunk.eval()
 
 
+@by_several
 def train_eyes(work: Work) -> None:
     """Train the detector and score it on test pictures."""
     source, cfg = _source(work), work.config
     data = {split: source.detection(split) for split in ("train", "val")}
     detector = train_detector(load_trunk(work.need("trunk"), cfg), data, source.names, cfg, work.folder, best_device())
     names = {"objects": source.names.objects, "attributes": source.names.attributes}
-    save_model(work.folder, detector, **names)
+    if is_first():
+        save_model(work.folder, detector, **names)
     colours = [colour for colour in source.colours if colour in source.names.attributes]
     scores = score_detector(detector, source.detection("test"), source.names, colours)
     sizes = {"classes": len(names["objects"]), "attributes": len(names["attributes"])}
-    write_json(work.folder / "scores.json", {**scores, **sizes, "pictures": len(source.detection("test"))}, indent=1)
+    facts = {**scores, **sizes, "pictures": len(source.detection("test"))}
+    if is_first():
+        write_json(work.folder / "scores.json", facts, indent=1)
 
 
 def load_detector(folder: Path, cfg: Config) -> BottomUpDetector:
@@ -141,21 +148,25 @@ def _caption_images(work: Work, kind: str, vocabulary: Vocabulary | None = None)
     return store, vocabulary, images
 
 
+@by_several
 def learn_captions(work: Work) -> None:
     """Cross-entropy training of the captioner on one kind of features, and its captions of the test pictures."""
     store, vocabulary, images = _caption_images(work, work.argument)
     model = new_captioner(store, vocabulary, work.config).to(best_device())
     train_captioner(model, images["train"], images["val"], work.config, work.folder)
-    _finish_captions(work, model, vocabulary, images["test"])
+    if is_first():
+        _finish_captions(work, model, vocabulary, images["test"])
 
 
+@by_several
 def improve_captions(work: Work) -> None:
     """Self-critical training from the cross-entropy weights."""
     start = work.need(f"captions-{work.argument}-cross-entropy")
     _, vocabulary, images = _caption_images(work, work.argument, Vocabulary.load(start / "vocabulary.json"))
     model = load_captioner(start, work.config).to(best_device())
     train_self_critical(model, images["train"], images["val"], work.config, work.folder)
-    _finish_captions(work, model, vocabulary, images["test"])
+    if is_first():
+        _finish_captions(work, model, vocabulary, images["test"])
 
 
 def load_captioner(folder: Path, cfg: Config) -> UpDownCaptioner:
@@ -184,6 +195,7 @@ def _save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
         np.savez(stream, **arrays)
 
 
+@by_several
 def learn_answers(work: Work) -> None:
     """Train the VQA model on one kind of features ("question-only" sees nothing) and answer the test questions."""
     source, cfg, kind = _source(work), work.config, work.argument
@@ -195,6 +207,8 @@ def learn_answers(work: Work) -> None:
             for split, rows in records.items()}  # fmt: skip
     model = new_vqa(sets["train"], vocabulary, cfg).to(best_device())
     train_vqa(model, sets["train"], sets["val"], cfg, work.folder)
+    if not is_first():
+        return
     save_model(work.folder, model, vocabulary_size=len(vocabulary), answers=len(answers), features=kind,
                feature_dim=store.feature_dim if store else 1)  # fmt: skip
     vocabulary.save(work.folder / "vocabulary.json")

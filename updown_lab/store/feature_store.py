@@ -1,20 +1,20 @@
 """What an encoder saw, kept on disk: regions by image id, and padded batches of them in one read."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 
-import h5py
 import numpy as np
 import torch
 from torch import Tensor
 
 from updown_lab.errors import DataInvalid, DataMissing
-from updown_lab.files import atomic_path, read_json
+from updown_lab.files import read_json
+from updown_lab.progress import progress
 from updown_lab.regions import RegionBatch, Regions
 from updown_lab.store.records import COMMAND, FlatFile, checksum, read_index, row_shapes
 from updown_lab.store.writer import FeatureWriter, write_features
 
-__all__ = ["FeatureStore", "FeatureWriter", "export_hdf5", "write_features"]
+__all__ = ["FeatureStore", "FeatureWriter", "write_features"]
 
 
 class FeatureStore:
@@ -49,7 +49,7 @@ class FeatureStore:
         self._mend = f"delete {self.path} and run: {self.manifest.get('command', command)}"
         self.image_ids: list[int | str] = index.image_ids
         self._starts = np.array(index.starts)
-        self._sizes = list(zip(index.widths, index.heights, strict=False))
+        self._widths, self._heights = index.widths, index.heights
         self._checksums = index.checksums
         self._rows = {image_id: row for row, image_id in enumerate(index.image_ids)}
         self._shapes = row_shapes(self.manifest)
@@ -108,7 +108,22 @@ class FeatureStore:
         parts = {name: torch.from_numpy(rows) for name, rows in self._read(row).items()}
         features, boxes = parts.pop("features").float(), parts.pop("boxes")
         labels = {name: column[:, 0] for name, column in parts.items()}
-        return Regions(features, boxes, self._sizes[row], self.source, **labels)
+        return Regions(features, boxes, self.image_size(image_id), self.source, **labels)
+
+    def count(self, image_id: Hashable) -> int:
+        """K of one image, without reading its features."""
+        row = self._row(image_id)
+        return int(self._starts[row + 1] - self._starts[row])
+
+    def image_size(self, image_id: Hashable) -> tuple[int, int]:
+        """(width, height) of one image in pixels, without reading its features."""
+        row = self._row(image_id)
+        return self._widths[row], self._heights[row]
+
+    def items(self) -> Iterator[tuple[int | str, Regions]]:
+        """All images in the order of the files, one in memory at a time."""
+        for image_id in self.image_ids:
+            yield image_id, self[image_id]
 
     def batch(self, image_ids: Sequence[Hashable]) -> RegionBatch:
         """Read several images straight into one padded batch: equal to ``collate_regions`` of them, and faster.
@@ -126,28 +141,30 @@ class FeatureStore:
         if len(image_ids) == 0:
             raise ValueError("a batch needs at least one image id")
         rows = np.array([self._row(image_id) for image_id in image_ids])
-        starts, counts = self._starts[rows], self._starts[rows + 1] - self._starts[rows]
-        padded = {}
-        for name in ("features", "boxes"):
-            file = self._file(name)
-            buffer = np.empty((len(rows), counts.max(), file.columns), file.dtype)
-            for item, start, count in zip(buffer, starts, counts, strict=False):
-                self._fill(file, item[:count], start)
-                item[count:] = 0
-            padded[name] = torch.from_numpy(buffer).float()
-        mask = torch.arange(int(counts.max())) < torch.from_numpy(counts)[:, None]
-        return RegionBatch(padded["features"], padded["boxes"], mask)
+        first = self._starts[rows]
+        starts, counts = first.tolist(), (self._starts[rows + 1] - first).tolist()
+        try:
+            features, boxes = (self._file(name).read_padded(starts, counts) for name in ("features", "boxes"))
+        except DataInvalid as error:
+            raise DataInvalid(f"{error}; {self._mend}") from None
+        mask = torch.arange(max(counts)) < torch.tensor(counts)[:, None]
+        return RegionBatch(torch.from_numpy(features).float(), torch.from_numpy(boxes), mask)
 
-    def verify(self) -> None:
+    def verify(self, show: bool = False) -> None:
         """Read everything once and compare it with the checksums of the day it was written.
+
+        Args:
+            show: show a progress bar.
 
         Raises:
             DataInvalid: some images are damaged; the message names the first ones and the command that mends it.
         """
         damaged = []
-        for row, image_id in enumerate(self.image_ids):
+        for row, image_id in enumerate(progress(self.image_ids, f"verify {self.path.name}", unit="image", show=show)):
             if checksum(self._read(row).values()) != self._checksums[row]:
                 damaged.append(image_id)
+        if self.manifest["statistics"] and not torch.isfinite(self._statistics()).all():
+            raise DataInvalid(f"{self.path}/statistics.npy holds numbers that are not finite; {self._mend}")
         if damaged:
             raise DataInvalid(f"{len(damaged)} damaged images in {self.path}, first {damaged[:5]}; {self._mend}")
 
@@ -176,14 +193,11 @@ class FeatureStore:
         for name in self._shapes:
             file = self._file(name)
             arrays[name] = np.empty((stop - start, file.columns), file.dtype)
-            self._fill(file, arrays[name], start)
+            try:
+                file.read_into(arrays[name], int(start))
+            except DataInvalid as error:
+                raise DataInvalid(f"{error}; {self._mend}") from None
         return arrays
-
-    def _fill(self, file: FlatFile, rows: np.ndarray, start: int) -> None:
-        try:
-            file.read_into(rows, int(start))
-        except DataInvalid as error:
-            raise DataInvalid(f"{error}; {self._mend}") from None
 
     def _check_sizes(self) -> None:
         """Find a truncated copy now, not in the middle of a training."""
@@ -202,46 +216,9 @@ class FeatureStore:
         if not self.manifest["statistics"]:
             raise DataMissing(f"{self.path} has no mean and deviation: it was finished without training ids")
         try:
-            return torch.from_numpy(np.load(self.path / self.manifest["statistics"]))
+            statistics = np.load(self.path / self.manifest["statistics"])
+            if statistics.shape != (2, self.feature_dim):
+                raise ValueError(f"its shape is {statistics.shape} instead of (2, {self.feature_dim})")
         except (OSError, ValueError, EOFError) as error:
             raise DataInvalid(f"{self.path}/statistics.npy cannot be read ({error}); {self._mend}") from None
-
-
-def export_hdf5(store: FeatureStore, path: Path | str) -> None:
-    """Write a store in the HDF5 layout for varying numbers of boxes that other projects read.
-
-    Datasets: ``image_features`` (sum K, D), ``image_bb`` (sum K, 4) pixels, ``spatial_features`` (sum K, 6) as
-    x1/W, y1/H, x2/W, y2/H, w/W, h/H, ``pos_boxes`` (N, 2) first row and one past the last, ``image_ids`` (N,).
-
-    Args:
-        store: what to write; image by image, so any size fits.
-        path:  the new file; it appears when it is whole.
-
-    >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> with FeatureWriter(folder / "store", feature_dim=2) as writer:
-    ...     writer.append(17, Regions(torch.ones(3, 2), torch.zeros(3, 4), (8, 8), "demo"))
-    ...     writer.finish()
-    >>> export_hdf5(FeatureStore.open(folder / "store"), folder / "out.hdf5")
-    >>> h5py.File(folder / "out.hdf5")["pos_boxes"][:].tolist()
-    [[0, 3]]
-    """
-    total = store.manifest["regions"]
-    ids = np.array(store.image_ids)
-    with atomic_path(path) as draft, h5py.File(draft, "w") as file:
-        features = file.create_dataset("image_features", (total, store.feature_dim), store.manifest["dtype"])
-        boxes = file.create_dataset("image_bb", (total, 4), "float32")
-        spatial = file.create_dataset("spatial_features", (total, 6), "float32")
-        file["image_ids"] = ids if ids.dtype.kind == "i" else [str(image_id) for image_id in store.image_ids]
-        positions, start = [], 0
-        for image_id in store.image_ids:
-            regions = store[image_id]
-            stop = start + regions.count
-            width, height = regions.image_size
-            corners = regions.boxes / torch.tensor([width, height, width, height])
-            features[start:stop] = regions.features.numpy()
-            boxes[start:stop] = regions.boxes.numpy()
-            spatial[start:stop] = torch.cat([corners, corners[:, 2:] - corners[:, :2]], dim=1).numpy()
-            positions.append((start, stop))
-            start = stop
-        file["pos_boxes"] = np.array(positions, dtype=np.int32)
+        return torch.from_numpy(statistics)

@@ -1,10 +1,11 @@
 """Fill a feature store. It may be killed at any time and goes on after the last image that was whole."""
 
 import fcntl
+import hashlib
 import json
 import operator
 import os
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -27,6 +28,9 @@ from updown_lab.store.records import (
     write_at,
 )  # fmt: skip
 
+#: Rows reach the disk at the latest after so many images, and so many are looked at after an interruption.
+_SYNC = 256
+
 
 class FeatureWriter:
     """Append the regions of image after image to a folder.
@@ -41,6 +45,7 @@ class FeatureWriter:
         source:      who makes the regions, for instance "regions" or "grid 10x10".
         fingerprint: text that changes with any setting of the encoder (``config.fingerprint``).
         command:     what a reader should run if the store turns out to be damaged.
+        about:       what a person wants to know about the features later, for instance the encoder's settings; JSON.
 
     Raises:
         DataInvalid: the folder holds features of other settings, or its index is damaged.
@@ -55,7 +60,7 @@ class FeatureWriter:
     """
 
     def __init__(self, path: Path | str, feature_dim: int, dtype: str = "float16", source: str = "",
-                 fingerprint: str = "", command: str = COMMAND):  # fmt: skip
+                 fingerprint: str = "", command: str = COMMAND, about: Mapping | None = None):  # fmt: skip
         if dtype not in ("float16", "float32"):
             raise ValueError(f"dtype must be 'float16' or 'float32', got {dtype!r}")
         self.path = Path(path)
@@ -63,7 +68,7 @@ class FeatureWriter:
         self._wanted = {
             "format": FORMAT, "dtype": dtype, "feature_dim": int(feature_dim), "source": source,
             "fingerprint": fingerprint, "command": command,
-        }  # fmt: skip
+        } | ({"about": dict(about)} if about else {})  # fmt: skip
         self._files: dict[str, FlatFile] = {}
         self._descriptor = os.open(self.path / "index.jsonl", os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -111,6 +116,9 @@ class FeatureWriter:
         for name, rows in arrays.items():
             self._files[name].write(rows, self._index.starts[-1])
         entry = [image_id, regions.count, *map(int, regions.image_size), checksum(arrays.values())]
+        if len(self) % _SYNC == 0:
+            for file in self._files.values():
+                file.sync()
         (self.path / "manifest.json").unlink(missing_ok=True)  # the store is unfinished again
         self._write_line(entry)
         self._index.add(*entry)
@@ -154,6 +162,11 @@ class FeatureWriter:
             self._descriptor = None
 
     @property
+    def image_ids(self) -> list[int | str]:
+        """The images that are there, in the order of the files."""
+        return self._index.image_ids
+
+    @property
     def _end(self) -> int:
         return self._index.ends[-1] if self._index.ends else 0
 
@@ -182,16 +195,22 @@ class FeatureWriter:
             self._files[name] = FlatFile(self.path / f"{name}.bin", dtype, columns, write=True)
 
     def _forget_torn_images(self) -> None:
-        """After a power cut the index may be ahead of the data: step back to the last image that is whole."""
-        while self._index.image_ids:
-            start, stop = self._index.starts[-2:]
-            try:
-                rows = [file.read(start, stop - start) for file in self._files.values()]
-                if checksum(rows) == self._index.checksums[-1]:
-                    return
-            except DataInvalid:  # the file ends before these rows
-                pass
-            self._index.drop_last()
+        """After a power cut the index may be ahead of the data: step back to before the first image that is torn."""
+        while total := len(self._index.image_ids):
+            first = max(0, total - _SYNC)
+            torn = next((row for row in range(first, total) if not self._is_whole(row)), total)
+            while len(self._index.image_ids) > torn:
+                self._index.drop_last()
+            if torn > first:
+                return
+
+    def _is_whole(self, row: int) -> bool:
+        start, stop = self._index.starts[row : row + 2]
+        try:
+            rows = [file.read(start, stop - start) for file in self._files.values()]
+        except DataInvalid:  # the file ends before these rows
+            return False
+        return checksum(rows) == self._index.checksums[row]
 
     def _write_line(self, entry) -> None:
         line = json.dumps(entry).encode() + b"\n"
@@ -241,6 +260,24 @@ def _plain_id(image_id: Hashable) -> int | str:
     return image_id if isinstance(image_id, str) else operator.index(image_id)
 
 
+def encoder_fingerprint(settings, weights: Mapping[str, torch.Tensor]) -> str:
+    """Text that changes with any setting and any weight of an encoder: features of two encoders never mix.
+
+    Args:
+        settings: dataclass or JSON types.
+        weights:  ``network.state_dict()``.
+
+    >>> one = encoder_fingerprint({"regions": 36}, {"weight": torch.zeros(2)})
+    >>> one == encoder_fingerprint({"regions": 36}, {"weight": torch.tensor([0.0, 1e-9])})
+    False
+    """
+    total = hashlib.sha256()
+    for name, tensor in sorted(weights.items()):
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        total.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest(settings, total.hexdigest())
+
+
 def write_features(
     encoder_function: Callable[[list], Sequence[Regions]],
     items: Iterable[tuple[Hashable, Callable]],
@@ -254,6 +291,7 @@ def write_features(
     batch_size: int = 8,
     progress: bool = True,
     command: str = COMMAND,
+    about: Mapping | None = None,
 ) -> None:
     """Encode images and keep their regions; images that are there already are skipped.
 
@@ -262,7 +300,7 @@ def write_features(
         items:            pairs of image id and a function that loads the image; it is called once, when needed.
         path:             folder of the store.
         feature_dim:      D, ``encoder.feature_dim``.
-        dtype, source, fingerprint, command: see ``FeatureWriter``.
+        dtype, source, fingerprint, command, about: see ``FeatureWriter``.
         training_ids:     images for mean and deviation.
         batch_size:       images a call of the encoder.
         progress:         show a bar.
@@ -277,7 +315,7 @@ def write_features(
     >>> (Path(folder) / "manifest.json").exists()
     True
     """
-    settings = {"dtype": dtype, "source": source, "fingerprint": fingerprint, "command": command}
+    settings = {"dtype": dtype, "source": source, "fingerprint": fingerprint, "command": command, "about": about}
     total = len(items) if hasattr(items, "__len__") else None
     with (
         FeatureWriter(path, feature_dim, **settings) as writer,

@@ -33,6 +33,7 @@ class Share:
     of: int = 1
 
 
+_patient: list = []  # the group in which processes wait for the first one as long as it takes
 _part: ContextVar[tuple[int, int]] = ContextVar("part", default=(0, 1))  # set by the loop while it accumulates
 
 
@@ -133,6 +134,7 @@ def joined(timeout: float = TIMEOUT) -> Iterator[None]:
         backend = "cpu:gloo,cuda:nccl"
     with others_needed("before the first step"):
         dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
+        _patient[:] = [dist.new_group(backend="gloo", timeout=timedelta(days=7))]
     try:
         yield
     except Exception:
@@ -142,6 +144,8 @@ def joined(timeout: float = TIMEOUT) -> Iterator[None]:
         raise
     else:
         dist.destroy_process_group()
+    finally:
+        _patient.clear()
 
 
 @contextmanager
@@ -208,8 +212,7 @@ def first_alone(work: Callable[[], None]) -> None:
     if processes() == 1:
         work()
         return
-    patient = dist.new_group(backend="gloo", timeout=timedelta(days=7))
     if is_first():
         work()
     with others_needed("while the first one worked alone"):
-        dist.all_reduce(torch.zeros(1), group=patient)
+        dist.all_reduce(torch.zeros(1), group=_patient[0] if _patient else None)

@@ -33,6 +33,8 @@ class _Lesson(nn.Module):
     def __init__(self, model: nn.Module, losses_at: Callable[[int], dict[str, Tensor]]):
         super().__init__()
         self.model, self.losses_at = model, losses_at
+        # torch looks for weights that a step does not need, and warns if there is none: now there always is one.
+        self.unneeded = nn.Parameter(next(model.parameters()).new_zeros(()))
 
     def forward(self, step: int) -> dict[str, Tensor]:
         return self.losses_at(step)
@@ -77,13 +79,13 @@ class Trainer:
 
     def save(self) -> None:
         """Write everything a resumed run needs, in one atomic move; with several processes the first one writes."""
-        if not distributed.is_first():
-            return
         state = {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict(), "step": self.step,
                  "scaler": self.scaler.state_dict(), "history": self.history, "best": self.best,
                  "running": self.running}  # fmt: skip
-        with atomic_path(self.file) as draft:
-            torch.save(state, draft)
+        if distributed.is_first():
+            with atomic_path(self.file) as draft:
+                torch.save(state, draft)
+        distributed.average([0.0])  # nobody goes on, and perhaps reads the file, before it is whole
 
     def take_step(self, wishes: Callable[[], tuple[bool, bool]]) -> list[bool]:
         """One optimisation step on the sum of the losses; a loss that is not finite stops with its name.
@@ -227,13 +229,12 @@ def fit(
                     trainer.record(_evaluated(model, evaluate))
                     bar.set_postfix({k: f"{v:.3f}" for k, v in trainer.history[-1].items() if k != "step"})
                     _write_history(trainer, folder)
-            stop = stop or (alone and bool(interrupts))
-            if stop or save:
-                trainer.save()
-                saved = time.monotonic()
+                stop = stop or (alone and bool(interrupts))
+                if stop or save or trainer.step == cfg.steps:
+                    trainer.save()
+                    saved = time.monotonic()
             if stop:
                 raise KeyboardInterrupt
-    trainer.save()
     if interrupts:
         raise KeyboardInterrupt
     if cfg.keep == "best" and trainer.best:

@@ -9,14 +9,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from updown_lab.config import Config
-from updown_lab.metrics.detection import mean_average_precision
-from updown_lab.training.loop import Batches, fit
+from updown_lab.metrics.detection import DetectionScores, attribute_average_precision, mean_average_precision
+from updown_lab.training.batches import Batches, ReadAhead
+from updown_lab.training.distributed import gathered, processes, rank
+from updown_lab.training.loop import fit
 from updown_lab.vision.detector import BottomUpDetector
 from updown_lab.vision.images import load_image
 from updown_lab.vision.selection import detections_for_scoring
 from updown_lab.vision.trunk import Classifier, Trunk, build_trunk, freeze
 
 HELD_OUT = 0.06  # share of the crops on which pre-training is scored
+VALIDATION_PHOTOS = 150  # at most so many are looked at for each row of the history
 
 
 def pretrain_trunk(
@@ -87,7 +90,10 @@ def mirrored(image: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def train_detector(trunk: Trunk, data, names, cfg: Config, folder: Path, device: torch.device) -> BottomUpDetector:
-    """Train Faster R-CNN with the attribute head on Visual Genome records.
+    """Train Faster R-CNN with the attribute head on Visual Genome records; Anderson et al. 2018, Sec. 3.1.
+
+    Five losses with the authors' weights: class 1, box 1, objectness 1, proposal box 1, attribute
+    ``cfg.detector.attribute_weight``.
 
     Args:
         trunk:  where to start; changed in place.
@@ -96,18 +102,23 @@ def train_detector(trunk: Trunk, data, names, cfg: Config, folder: Path, device:
         cfg:    ``trunk``, ``detector`` and ``detector_training`` are read.
         folder: for checkpoints.
         device: where to train.
+
+    Raises:
+        DataMissing, DataInvalid: a photo is gone or broken; the message names it.
     """
     torch.manual_seed(cfg.seed)
     freeze(trunk, cfg.trunk)
     detector = BottomUpDetector(trunk, cfg.detector, len(names.objects), len(names.attributes)).to(device)
+    settings = cfg.detector_training
     records = [record for record in data["train"] if len(record.boxes)]
-    batches = Batches(len(records), cfg.detector_training.batch_size, cfg.seed)
+    batches = Batches(len(records), settings.batch_size, cfg.seed)
+    photos = ReadAhead(lambda row: load_image(records[row].file), batches, settings.workers, settings.steps)
 
     def losses_at(step: int) -> dict[str, Tensor]:
         images, targets = [], []
-        for row in batches.rows(step):
-            image, boxes = load_image(records[row].file), records[row].boxes
-            if torch.rand(()) < 0.5:
+        for row, image in zip(batches.rows(step), photos(step), strict=True):
+            boxes = records[row].boxes
+            if torch.rand(()) < 0.5:  # drawn here, not where photos are read: the same for any number of workers
                 image, boxes = mirrored(image, boxes)
             images.append(image)
             attributes = padded_attributes(records[row].attributes, cfg.detector.maximum_attributes)
@@ -115,14 +126,25 @@ def train_detector(trunk: Trunk, data, names, cfg: Config, folder: Path, device:
         return detector(images, targets)
 
     def evaluate() -> dict[str, float]:
-        return {"score": score_detector(detector, data["val"][:150], names)["map50"]}
+        return {"score": object_scores(detector, data["val"][:VALIDATION_PHOTOS], names).map50}
 
-    fit(detector, losses_at, cfg.detector_training, folder, cfg.seed, evaluate, "training the detector")
+    with photos:
+        fit(detector, losses_at, settings, folder, cfg.seed, evaluate, "training the detector")
     return detector
 
 
+def object_scores(detector: BottomUpDetector, records, names) -> DetectionScores:
+    """Average precision of the classes at IoU 0.5; several processes share the photos."""
+    found = []
+    for images, _ in _photos(records):
+        for detections in detector.detect(images):
+            detections = detections.cpu()
+            found.append(detections_for_scoring(detections.probabilities, detections.boxes()))
+    return mean_average_precision(gathered(found), records, names.objects)
+
+
 def score_detector(detector: BottomUpDetector, records, names, colours: Sequence[str] = ()) -> dict[str, float]:
-    """mAP at IoU 0.5, and how often attributes of true boxes are right.
+    """mAP of classes and attributes at IoU 0.5, and how often they are right on true boxes.
 
     Args:
         detector: trained.
@@ -132,23 +154,35 @@ def score_detector(detector: BottomUpDetector, records, names, colours: Sequence
                   the likeliest of them on the true box of each object that has one.
 
     Returns:
-        {"map50": …, "colour_accuracy": …, "class_accuracy": …}, shares of 1.
+        Shares of 1: ``map50`` and ``weighted_map50`` (a class weighs as much as it occurs) of classes,
+        ``attribute_map50`` and ``weighted_attribute_map50`` of attributes on true boxes, ``class_accuracy`` and
+        ``colour_accuracy``; NaN where there is nothing to score.
     """
+    objects = object_scores(detector, records, names)
     groups = torch.tensor([names.attributes.index(colour) for colour in colours], dtype=torch.long)
-    predictions, colour_hits, class_hits = [], [], []
-    for start in range(0, len(records), 16):
-        part = records[start : start + 16]
-        images = [load_image(record.file) for record in part]
-        for detections in detector.detect(images):
-            detections = detections.cpu()
-            predictions.append(detections_for_scoring(detections.probabilities, detections.boxes()))
-        for record, given in zip(part, detector.encode_boxes(images, [record.boxes for record in part]), strict=False):
+    described, colour_hits, class_hits = [], [], []
+    for images, part in _photos(records):
+        for record, given in zip(part, detector.encode_boxes(images, [item.boxes for item in part]), strict=True):
             given = given.cpu()
-            class_hits += (given.probabilities.argmax(1) == record.classes).tolist()
-            if colours:
-                guesses = groups[given.attributes[:, groups].argmax(1)].tolist()
-                colour_hits += [guess in known for guess, known in zip(guesses, record.attributes, strict=False)
-                                if set(known) & set(groups.tolist())]  # fmt: skip
-    scores = mean_average_precision(predictions, records, names.objects)
-    return {"map50": scores.map50, "class_accuracy": float(np.mean(class_hits)),
-            "colour_accuracy": float(np.mean(colour_hits)) if colour_hits else float("nan")}  # fmt: skip
+            described.append(given.attributes)
+            class_hits.append((given.probabilities.argmax(1) == record.classes).tolist())
+            guesses = groups[given.attributes[:, groups].argmax(1)].tolist() if colours else []
+            colour_hits.append([guess in known for guess, known in zip(guesses, record.attributes, strict=False)
+                                if set(known) & set(groups.tolist())])  # fmt: skip
+    attributes = attribute_average_precision(gathered(described), records, names.attributes)
+    return {"map50": objects.map50, "weighted_map50": objects.weighted, "attribute_map50": attributes.map50,
+            "weighted_attribute_map50": attributes.weighted, "class_accuracy": _share_of(gathered(class_hits)),
+            "colour_accuracy": _share_of(gathered(colour_hits))}  # fmt: skip
+
+
+def _photos(records):
+    """(images, records) of this process's part of the records, sixteen at a time."""
+    mine = records[rank() :: processes()]
+    for start in range(0, len(mine), 16):
+        part = mine[start : start + 16]
+        yield [load_image(record.file) for record in part], part
+
+
+def _share_of(hits: Sequence[Sequence[bool]]) -> float:
+    each = [hit for of_photo in hits for hit in of_photo]
+    return float(np.mean(each)) if each else float("nan")

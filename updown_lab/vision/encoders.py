@@ -1,22 +1,27 @@
 """One door for every way of seeing: bottom-up regions, grids, an oracle's boxes, symbols."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
+from torchvision.models.detection import FasterRCNN
 
 from updown_lab.config import Config, SelectionConfig
 from updown_lab.errors import ConfigError
 from updown_lab.regions import Regions
 from updown_lab.vision.detector import BottomUpDetector, Detections
-from updown_lab.vision.images import batches_of_one_size
+from updown_lab.vision.fpn import CocoEncoder
+from updown_lab.vision.grid import GridEncoder, grid_boxes
+from updown_lab.vision.pixels import target_size
 from updown_lab.vision.selection import Selection, select_regions
+from updown_lab.vision.shapes import at_size, see_in_batches, thicken
 from updown_lab.vision.trunk import Trunk
 
-KINDS = ("regions", "grid-pretrained-N", "grid-detector-N", "oracle", "symbolic")
+__all__ = ["KINDS", "Encoder", "OracleEncoder", "RegionEncoder", "SymbolicEncoder", "build_encoder", "grid_boxes"]
+
+KINDS = ("regions", "regions-coco", "grid-pretrained-N", "grid-detector-N", "oracle", "symbolic")
 
 
 class Annotated(Protocol):
@@ -54,7 +59,7 @@ class Encoder(Protocol):
 def build_encoder(
     kind: str,
     cfg: Config,
-    detector: BottomUpDetector | None = None,
+    detector: BottomUpDetector | FasterRCNN | None = None,
     trunk: Trunk | None = None,
     classes: int | None = None,
     attributes: int | None = None,
@@ -62,11 +67,12 @@ def build_encoder(
     """The encoder of a name.
 
     Args:
-        kind:       "regions"; "grid-pretrained-7" (any number: N x N cells of the trunk before it learned to detect,
-                    the paper's baseline); "grid-detector-7" (of the detector's trunk, the fair control);
-                    "oracle" (the detector on true boxes); "symbolic" (true classes and attributes, no network).
-        cfg:        its ``selection`` says which proposals become regions.
-        detector:   for "regions", "grid-detector-N" and "oracle".
+        kind:       "regions"; "regions-coco" (torchvision's detector of 80 COCO classes); "grid-pretrained-7" (any
+                    number: N x N cells of the trunk before it learned to detect, the paper's baseline);
+                    "grid-detector-7" (of the detector's trunk, the fair control); "oracle" (the detector on true
+                    boxes); "symbolic" (true classes and attributes, no network).
+        cfg:        its ``selection`` says which proposals become regions, its ``grid`` how cells are made.
+        detector:   for "regions", "grid-detector-N" and "oracle"; for "regions-coco" torchvision's.
         trunk:      for "grid-pretrained-N".
         classes:    C, for "symbolic".
         attributes: M, for "symbolic".
@@ -83,7 +89,8 @@ def build_encoder(
     if grid:
         needs = ("trunk",) if grid[1] == "pretrained" else ("detector",)
     else:
-        needs = {"regions": ("detector",), "oracle": ("detector",), "symbolic": ("classes", "attributes")}.get(kind)
+        eyes = ("detector",)
+        needs = {"regions": eyes, "regions-coco": eyes, "oracle": eyes, "symbolic": ("classes", "attributes")}.get(kind)
     if needs is None:
         raise ConfigError(f"no encoder called {kind!r}; known: {', '.join(KINDS)} with N a number like 7")
     missing = [name for name in needs if parts[name] is None]
@@ -92,10 +99,12 @@ def build_encoder(
             f"the encoder {kind!r} needs {' and '.join(missing)}: build_encoder(kind, cfg, {missing[0]}=…)"
         )
     if grid:
-        return GridEncoder(trunk if grid[1] == "pretrained" else detector, int(grid[2]), kind)
+        return GridEncoder(trunk if grid[1] == "pretrained" else detector, int(grid[2]), kind, cfg.grid)
     if kind == "symbolic":
         return SymbolicEncoder(classes, attributes)
-    return RegionEncoder(detector, cfg.selection) if kind == "regions" else OracleEncoder(detector)
+    if kind == "oracle":
+        return OracleEncoder(detector)
+    return (RegionEncoder if kind == "regions" else CocoEncoder)(detector, cfg.selection)
 
 
 class RegionEncoder:
@@ -109,10 +118,15 @@ class RegionEncoder:
         self.detector, self.cfg, self.feature_dim = detector, cfg, detector.feature_dim
 
     def encode(self, images: Sequence[Tensor], records=None) -> list[Regions]:
-        return _in_batches(images, self._see)
+        return see_in_batches(images, self._see, self._seen)
 
     def _see(self, images: list[Tensor], positions: list[int]) -> list[Regions]:
-        return [self._select(detections) for detections in self.detector.detect(images)]
+        size = images[0].shape[2], images[0].shape[1]
+        found = self.detector.detect([thicken(image) for image in images])
+        return [at_size(self._select(detections), size) for detections in found]
+
+    def _seen(self, image: Tensor) -> tuple[int, int]:
+        return target_size(*image.shape[-2:], self.detector.cfg.image_min, self.detector.cfg.image_max)
 
     def _select(self, detections: Detections) -> Regions:
         detections = detections.cpu()
@@ -139,72 +153,13 @@ class OracleEncoder:
             found = self.detector.encode_boxes(batch, [boxes[position] for position in positions])
             return [self._all(detections) for detections in found]
 
-        return _in_batches(images, see)
+        return see_in_batches(images, see)
 
     def _all(self, detections: Detections) -> Regions:
         detections = detections.cpu()
         scores, classes = detections.probabilities.max(1)
         chosen = Selection(torch.arange(len(scores)), classes, scores)
         return _regions(detections, chosen, detections.proposals, self.source)
-
-
-class GridEncoder:
-    """N x N cells of the whole-image map: what attention had before bottom-up attention.
-
-    The head's map is resized to N x N by bilinear interpolation, as the paper's ResNet baseline; Sec. 4.3. One cell is
-    the mean of the map.
-
-    Args:
-        network: a trunk (the image keeps its size), or a detector (its trunk at the detector's image size).
-        size:    N.
-        source:  name of the regions.
-    """
-
-    def __init__(self, network: Trunk | BottomUpDetector, size: int, source: str):
-        self.network, self.size, self.source = network, size, source
-        self.trunk: nn.Module = getattr(network, "trunk", network)
-        self.resize = getattr(network, "resize", lambda image: image)
-        self.feature_dim = self.trunk.feature_dim
-
-    def encode(self, images: Sequence[Tensor], records=None) -> list[Regions]:
-        return _in_batches(images, self._see)
-
-    def _see(self, images: list[Tensor], positions: list[int]) -> list[Regions]:
-        height, width = images[0].shape[-2:]
-        boxes = grid_boxes(self.size, width, height)
-        mode = self.trunk.training
-        self.trunk.eval()
-        try:
-            with torch.no_grad():
-                cells = self._cells(torch.stack(images))
-        finally:
-            self.trunk.train(mode)
-        return [Regions(features, boxes, (width, height), self.source) for features in cells]
-
-    def _cells(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) to (B, N * N, D), cells in reading order."""
-        images = images.to(next(self.trunk.parameters()).device)
-        maps = self.trunk(torch.stack([self.resize(image) for image in images]))
-        if self.size == 1:
-            return maps.mean((2, 3))[:, None].cpu()
-        maps = F.interpolate(maps, (self.size, self.size), mode="bilinear", align_corners=False)
-        return maps.flatten(2).transpose(1, 2).contiguous().cpu()
-
-
-def grid_boxes(size: int, width: int, height: int) -> Tensor:
-    """The cells of an N x N grid in reading order, (N * N, 4) pixels; together they cover the image exactly.
-
-    >>> grid_boxes(2, 10, 4)
-    tensor([[ 0.,  0.,  5.,  2.],
-            [ 5.,  0., 10.,  2.],
-            [ 0.,  2.,  5.,  4.],
-            [ 5.,  2., 10.,  4.]])
-    """
-    across = torch.arange(size + 1) * width / size
-    down = torch.arange(size + 1) * height / size
-    top, left = torch.meshgrid(down[:-1], across[:-1], indexing="ij")
-    bottom, right = torch.meshgrid(down[1:], across[1:], indexing="ij")
-    return torch.stack([left, top, right, bottom], dim=-1).flatten(0, 1)
 
 
 class SymbolicEncoder:
@@ -240,17 +195,6 @@ class SymbolicEncoder:
             classes=record.classes if real else None,
             scores=torch.ones(len(boxes)) if real else None,
         )
-
-
-def _in_batches(images: Sequence[Tensor], see: Callable[[list[Tensor], list[int]], list[Regions]]) -> list[Regions]:
-    """Run ``see`` on batches of one size and keep the regions alone, so that memory stays bounded."""
-    results: list[Regions | None] = [None] * len(images)
-    for positions in batches_of_one_size(images):
-        for position, regions in zip(
-            positions, see([images[position] for position in positions], positions), strict=False
-        ):
-            results[position] = regions
-    return results
 
 
 def _boxes_or_whole(record: Annotated, image: Tensor) -> Tensor:
