@@ -157,7 +157,7 @@ class TeachingConfig:
     skip_unknown: bool = True  # nobody is taught to say the word that stands for rare ones
     label_smoothing: float = 0.0
     scheduled_sampling: float = 0.0  # share of words read from the model's own mouth at the end; grows from 0
-    fast: bool = True  # hand-written gradients; false runs the readable model, with the same numbers
+    fast: bool = True  # hand-written gradients, where precision is full; false runs the readable model: same numbers
 
 
 @dataclass(frozen=True)

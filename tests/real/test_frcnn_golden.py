@@ -147,7 +147,7 @@ def fixed(detector, golden):
 def probes(stated, tensor):
     """Scattered values of a tensor against the golden ones, and its sum."""
     assert list(tensor.shape) == stated["shape"]
-    assert tensor.double().sum().item() == pytest.approx(stated["sum"], rel=1e-6)
+    assert tensor.double().sum().item() == pytest.approx(stated["sum"], rel=1e-5)
     return tensor.flatten()[stated["flat_index"]], torch.tensor(stated["value"])
 
 
@@ -195,7 +195,8 @@ def test_odd_sizes_are_resized_exactly(golden, detector, number):
     assert list(batch.image_sizes[0]) == stated["size"]
     assert list(pixels.target_size(*stated["image"], stated["min_size"], stated["max_size"])) == stated["size"]
     got, expected = probes(stated["input"], batch.tensors)
-    assert torch.equal(got, expected)
+    # Levels from 0 to 255: torch rounds the last digit by how many threads it has; another rule is off by tenths.
+    torch.testing.assert_close(got, expected, rtol=0, atol=2e-5)
     scale = [original / new for original, new in zip(stated["image"], stated["size"])]
     assert scale == pytest.approx(stated["scale_yx"], abs=1e-6)
 

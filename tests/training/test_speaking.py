@@ -38,9 +38,9 @@ def images(captions=SENTENCES, vocabulary=WORDS):
     return CaptionImages(records, Store(), vocabulary, 6, "cpu")
 
 
-def model(seed=0):
+def model(seed=0, **variant):
     torch.manual_seed(seed)
-    return UpDownCaptioner(preset("tiny").captioner, len(WORDS), 3).double()
+    return UpDownCaptioner(replace(preset("tiny").captioner, **variant), len(WORDS), 3).double()
 
 
 def regions():
@@ -136,9 +136,37 @@ def test_in_scheduled_sampling_the_model_reads_its_own_words_and_is_asked_for_th
     )
 
 
-def test_scheduled_sampling_without_the_fast_way_is_refused():
-    with pytest.raises(ConfigError, match=r"teaching\.fast=true"):
-        imitation_loss(model(), regions(), torch.tensor([[END]]), torch.tensor([0]), replace(PLAIN, fast=False), 0.1)
+@pytest.mark.parametrize("dropout, fast", [(0.0, True), (0.0, False), (0.5, True), (0.5, False)])
+def test_scheduled_sampling_learns_from_what_was_read_whatever_the_way(dropout, fast):
+    captioner, heard = model(dropout=dropout).train(), []
+    cat = WORDS.encode("cat", 1)[0]
+    with torch.no_grad():
+        captioner.output.bias[cat] = 50.0  # it can only say "cat", and reads that from now on
+    targets, owners = torch.tensor([[4, 5, 6, END]]), torch.tensor([0])
+    read = torch.tensor([[1, cat, cat, cat]])
+
+    with captioner.embedding.register_forward_pre_hook(lambda layer, inputs: heard.append(inputs[0].flatten())):
+        loss = imitation_loss(captioner, regions(), targets, owners, replace(PLAIN, fast=fast), share=1.0)
+
+    assert captioner.training and heard[-1].tolist() == read[0].tolist()
+    if not dropout:
+        log_probs, _ = captioner(regions(), read, owners)
+        torch.testing.assert_close(loss, -log_probs.gather(2, targets[..., None]).mean())
+
+
+def test_mixed_precision_takes_the_readable_way_and_learns_the_same():
+    captioner = model().float()
+    targets, owners = torch.tensor([[4, 5, END]]), torch.tensor([0])
+    seen = RegionBatch(*(part.float() if part.is_floating_point() else part for part in
+                         (regions().features, regions().boxes, regions().mask)))  # fmt: skip
+
+    with torch.autocast("cpu", torch.bfloat16):
+        short = imitation_loss(captioner, seen, targets, owners, PLAIN)
+    exact = imitation_loss(captioner, seen, targets, owners, PLAIN)
+
+    short.backward()
+    assert abs(short.item() / exact.item() - 1) < 0.02
+    assert all(weight.grad.dtype == torch.float32 for weight in captioner.parameters() if weight.grad is not None)
 
 
 # ------------------------------------------------------------------------------------------------- self-critical

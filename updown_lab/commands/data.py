@@ -18,6 +18,9 @@ def add(commands) -> None:
     ready.add_argument("names", nargs="+", metavar="NAME", help="coco, visual-genome, vqa2, glove")
     ready.add_argument("--root", default="data", help="data folder (default %(default)s)")
     ready.add_argument("--out", help="where to write (default ROOT/prepared)")
+    ready.add_argument("--count-names", nargs=2, type=int, metavar=("OBJECTS", "ATTRIBUTES"),
+                       help="visual-genome: learn the commonest names of the training photos, for instance 1600 400, "
+                            "instead of the authors' lists")  # fmt: skip
 
 
 def download_names(options) -> None:
@@ -52,7 +55,9 @@ def prepare_names(options) -> None:
     unknown = [name for name in options.names if name not in PREPARED]
     if unknown:
         raise ConfigError(f"nothing called {unknown[0]!r} to prepare; known: {', '.join(PREPARED)}")
+    if options.count_names and "visual-genome" not in options.names:
+        raise ConfigError("--count-names makes the lists of visual-genome; add that name")
     for name in options.names:
-        report = prepare(name, options.root, options.out or Path(options.root) / "prepared")
+        report = prepare(name, options.root, options.out or Path(options.root) / "prepared", options.count_names)
         for text, number in report.items():
             print(f"{name}: {text}: {number:,}" if isinstance(number, int) else f"{name}: {text}: {number}")

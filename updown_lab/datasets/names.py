@@ -1,9 +1,10 @@
 """The classes and attributes a detector can say, and what people's free wording means in them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from updown_lab.datasets.json_stream import HINT
+from updown_lab.datasets.json_stream import HINT, need
 from updown_lab.errors import DataInvalid, DataMissing
 
 
@@ -61,6 +62,43 @@ def _read_vocabulary(path: Path | str) -> tuple[tuple[str, ...], dict[str, int]]
         shown.append(synonyms[0])
         ids.update(dict.fromkeys(synonyms, number))
     return tuple(shown), ids
+
+
+def listed(entry: dict, key: str, place: str) -> Iterator[tuple[dict, str]]:
+    """The objects of one photo's entry, each with its place for messages.
+
+    >>> list(listed({"objects": [{"object_id": 5}]}, "objects", "objects.json, entry 1"))
+    [({'object_id': 5}, 'objects.json, entry 1, object 1')]
+    """
+    for number, item in enumerate(need(entry, key, list, place), 1):
+        spot = f"{place}, object {number}"
+        if not isinstance(item, dict):
+            raise DataInvalid(f"{spot}: expected an object, got {item!r:.60}")
+        yield item, spot
+
+
+def first_name(item: dict, spot: str) -> str:
+    """The name that counts, as it was typed.
+
+    >>> first_name({"names": ["White dog.", "animal"]}, "object 1")
+    'White dog.'
+    """
+    given = need(item, "names", list, spot)
+    if not given or not isinstance(given[0], str):
+        raise DataInvalid(f"{spot}: 'names' should list at least one text, got {given!r:.60}")
+    return given[0]
+
+
+def labels_of(item: dict, spot: str) -> list[str]:
+    """The attributes of an object, as they were typed; the key is missing when nobody named any.
+
+    >>> labels_of({"attributes": ["red and white"]}, "object 1"), labels_of({}, "object 2")
+    (['red and white'], [])
+    """
+    labels = item.get("attributes") or []
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise DataInvalid(f"{spot}: 'attributes' should list texts, got {labels!r:.60}")
+    return labels
 
 
 def clean_name(text: str) -> str:

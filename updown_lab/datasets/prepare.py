@@ -11,22 +11,30 @@ import numpy as np
 
 from updown_lab.datasets.coco import RESTVAL_TRAINS, CaptionRecord, read_karpathy
 from updown_lab.datasets.json_stream import need, stream_records
+from updown_lab.datasets.names import Names, read_names
+from updown_lab.datasets.visual_genome import count_cleaning
+from updown_lab.datasets.vocabularies import build_names, write_names
 from updown_lab.datasets.vqa import read_vqa, write_vqa
-from updown_lab.errors import DataInvalid, DataMissing
+from updown_lab.errors import ConfigError, DataInvalid, DataMissing
 from updown_lab.files import atomic_path, write_json
 from updown_lab.progress import progress
 
 HELD_OUT = 5000  # Visual Genome photos for choosing, and for testing, as in the authors' split
+VOCABULARIES = ("objects_vocab.txt", "attributes_vocab.txt")
 ANSWER_COUNT = 9  # an answer is learned if so many questions have it; gives 3,129 on VQA v2
 
 
-def prepare(name: str, root: Path | str, out: Path | str) -> dict[str, int | str]:
+def prepare(
+    name: str, root: Path | str, out: Path | str, count_names: tuple[int, int] | None = None
+) -> dict[str, int | str]:
     """Prepare one data set; the same input gives the same files.
 
     Args:
-        name: one of ``PREPARED``.
-        root: data folder, as ``updown-lab download`` fills it.
-        out:  where training will look; ``real --data OUT`` reads it.
+        name:        one of ``PREPARED``.
+        root:        data folder, as ``updown-lab download`` fills it.
+        out:         where training will look; ``real --data OUT`` reads it.
+        count_names: how many classes and attributes Visual Genome's detector shall learn, the commonest of its
+                     training photos; None takes the authors' lists.
 
     Returns:
         What was counted, in words; also written to ``OUT/NAME.report.json``.
@@ -35,14 +43,15 @@ def prepare(name: str, root: Path | str, out: Path | str) -> dict[str, int | str
         DataMissing: a download is missing; the message names the command that fetches it.
         DataInvalid: a file is not what it should be; the message names the place.
     """
-    report = PREPARED[name](Path(root), Path(out))
+    options = {"count_names": count_names} if name == "visual-genome" else {}
+    report = PREPARED[name](Path(root), Path(out), **options)
     write_json(Path(out) / f"{name}.report.json", report, indent=1)
     return report
 
 
-def _downloaded(path: Path, name: str) -> Path:
+def _downloaded(path: Path, name: str, otherwise: str = "") -> Path:
     if not path.exists():
-        raise DataMissing(f"no {path}; fetch it with: updown-lab download {name} --root {path.parents[1]}")
+        raise DataMissing(f"no {path}; fetch it with: updown-lab download {name} --root {path.parents[1]}{otherwise}")
     return path
 
 
@@ -104,8 +113,9 @@ def _boxes(files: Iterable[Path]) -> Iterator[dict]:
             yield {key: entry[key] for key in wanted if key in entry}
 
 
-def prepare_visual_genome(root: Path, out: Path) -> dict[str, int | str]:
-    """The detector's photos, and a split in which it never sees a photo that captions are tested on; ``vg_core/``."""
+def prepare_visual_genome(root: Path, out: Path, count_names: tuple[int, int] | None = None) -> dict[str, int | str]:
+    """The detector's photos, and a split in which it never sees a photo that captions are tested on; ``vg_core/``.
+    Its classes and attributes, the authors' or counted; ``vg_vocab/``."""
     source, folder = root / "visual_genome", out / "vg_core"
     names = ("image_data", "objects", "attributes", "question_answers")
     files = {name: _downloaded(source / f"{name}.json", "visual-genome") for name in names}
@@ -115,11 +125,43 @@ def prepare_visual_genome(root: Path, out: Path) -> dict[str, int | str]:
     for file in files.values():
         _point_to(folder / file.name, file)
     _point_to(folder / "images", source)
-    for name in ("objects_vocab.txt", "attributes_vocab.txt"):
-        file = _downloaded(root / "vg_vocab" / name, "genome-vocabulary")
-        _point_to(out / "vg_vocab" / name, file)
+    if count_names is None:
+        names = _given_names(root / "vg_vocab", out / "vg_vocab")
+    else:
+        training = {int(number) for number, split in splits.items() if split == "train"}
+        names = _counted_names(root, out / "vg_vocab", files, training, count_names)
     counts = Counter(splits.values())
-    return {f"{split} photos": counts[split] for split in ("train", "val", "test")} | {"photos that COCO has too": both}
+    return (
+        {f"{split} photos": counts[split] for split in ("train", "val", "test")}
+        | {"photos that COCO has too": both, "classes": len(names.objects), "attributes": len(names.attributes)}
+        | {"names": "the authors' lists" if count_names is None else "counted in the training photos"}
+        | count_cleaning(files["objects"], files["attributes"], names, files["image_data"]).in_words()
+    )
+
+
+def _given_names(source: Path, folder: Path) -> Names:
+    """The authors' lists, pointed to."""
+    otherwise = ", or count them: updown-lab prepare visual-genome --count-names 1600 400"
+    for name in VOCABULARIES:
+        file = _downloaded(source / name, "genome-vocabulary", otherwise)
+        if (folder / name).resolve() != file.resolve():
+            (folder / name).unlink(missing_ok=True)  # lists that were counted before
+            _point_to(folder / name, file)
+    return read_names(*(folder / name for name in VOCABULARIES))
+
+
+def _counted_names(root: Path, folder: Path, files: dict[str, Path], training: set[int], sizes: tuple[int, int]):
+    """Lists from counts in the training photos, written beside the data."""
+    if folder.resolve() == (root / "vg_vocab").resolve():
+        raise ConfigError(f"counted lists would replace the authors' in {folder}; give another folder with --out")
+    aliases = root / "visual_genome" / "object_alias.txt"
+    write_names(
+        build_names(
+            files["objects"], files["attributes"], *sizes, aliases if aliases.exists() else None, only=training
+        ),
+        folder,
+    )
+    return read_names(*(folder / name for name in VOCABULARIES))
 
 
 def split_photos(
@@ -128,8 +170,9 @@ def split_photos(
     """Which Visual Genome photos train the detector.
 
     Half of them are COCO photos too. Those that Karpathy's split keeps for choosing or testing keep that place, else
-    the detector would have seen the captions' test photos. The rest trains, but for as many as it takes to have
-    ``held_out`` photos for choosing and for testing.
+    the detector would have seen the captions' test photos. Karpathy lists all that COCO has answers for; a COCO photo
+    that he does not list belongs to COCO's own test sets (VQA's too), and tests. The rest trains, but for as many as
+    it takes to have ``held_out`` photos for choosing and for testing.
 
     Args:
         images:   entries of ``image_data.json``; ``coco_id`` says which COCO photo it is, if any.
@@ -140,19 +183,24 @@ def split_photos(
     Returns:
         Split of each photo, by its number as text; and how many photos are COCO's too.
 
+    Raises:
+        DataInvalid: a number is missing or no number; the message names the entry.
+
     >>> photos = [{"image_id": 1, "coco_id": 7}, {"image_id": 2, "coco_id": None}, {"image_id": 3, "coco_id": 8}]
     >>> split_photos(photos, {7: "test", 8: "restval"}, held_out=1)
     ({'1': 'test', '2': 'val', '3': 'train'}, 2)
     """
     splits, free, both = {}, [], 0
     for number, image in enumerate(images, 1):
-        image_id = need(image, "image_id", int, f"image_data.json, entry {number}")
-        partner = image.get("coco_id")
-        both += partner is not None
-        split = coco.get(partner, "train") if partner is not None else "train"
-        splits[str(image_id)] = split if split in ("val", "test") else "train"
-        if partner is None:
+        place = f"image_data.json, entry {number}"
+        image_id = need(image, "image_id", int, place)
+        if image.get("coco_id") is None:
             free.append(str(image_id))
+            splits[str(image_id)] = "train"
+        else:
+            both += 1
+            split = coco.get(need(image, "coco_id", int, place), "test")
+            splits[str(image_id)] = RESTVAL_TRAINS.get(split, split)
     random.Random(seed).shuffle(free)
     for split in ("val", "test"):
         missing = held_out - sum(value == split for value in splits.values())

@@ -1,7 +1,7 @@
 """Reader of Visual Genome's objects and attributes, cleaned for training the bottom-up detector.
 
 People typed the names freely ("White dog.", "tv", "red and white"). The detector needs one class of 1600 for a box
-and up to 16 attributes of 400, so a reader has to decide what each name means. ``Cleaning`` counts every decision.
+and up to 16 attributes of 400, so a reader has to decide what each name means; ``cleaning`` counts every decision.
 """
 
 from collections import Counter
@@ -13,12 +13,13 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from updown_lab.datasets.json_stream import HINT, need, need_numbers, stream_records
-from updown_lab.datasets.names import Names, clean_name, match_object, split_attribute
+from updown_lab.datasets.cleaning import Cleaning, clean_objects
+from updown_lab.datasets.json_stream import HINT, need, stream_records
+from updown_lab.datasets.names import Names, labels_of, listed, split_attribute
 from updown_lab.datasets.names import read_names as read_names  # one door for callers
 from updown_lab.errors import DataInvalid, DataMissing
+from updown_lab.progress import progress
 
-MAXIMUM_ATTRIBUTES = 16
 FOLDERS = ("", "VG_100K", "VG_100K_2")  # Visual Genome ships its photos in two parts
 
 
@@ -45,35 +46,6 @@ class DetectionRecord:
     attributes: tuple[tuple[int, ...], ...]
 
 
-@dataclass
-class Cleaning:
-    """What became of the annotations: seen = kept + unknown_class + dropped_boxes.
-
-    Attributes:
-        objects_seen:       objects in the file.
-        objects_kept:       objects in the records.
-        unknown_class:      objects whose name is in no class.
-        dropped_boxes:      objects of a known class whose box is inverted or empty inside the photo.
-        clipped_boxes:      kept boxes that overran their photo and were cut.
-        split_names:        kept objects like "white dog", split in attribute and class.
-        attributes_seen:    attribute labels in the file.
-        attributes_kept:    attributes in the records, those from split names too.
-        unknown_attributes: labels (after splitting "red and white") that are no attribute of the list.
-        truncated:          attributes beyond the 16 that an object can have.
-    """
-
-    objects_seen: int = 0
-    objects_kept: int = 0
-    unknown_class: int = 0
-    dropped_boxes: int = 0
-    clipped_boxes: int = 0
-    split_names: int = 0
-    attributes_seen: int = 0
-    attributes_kept: int = 0
-    unknown_attributes: int = 0
-    truncated: int = 0
-
-
 def read_visual_genome(
     objects_json: Path | str,
     attributes_json: Path | str,
@@ -84,8 +56,10 @@ def read_visual_genome(
     """Read boxes, classes and attributes in Visual Genome's own form, joined by image and object number.
 
     Only the first of an object's names counts. A box (x, y, w, h) becomes (x, y, x + w, y + h), is cut to its photo,
-    and dropped if nothing is left of it. (The authors' loader stretches an inverted box over the whole photo, with
-    a slip that takes the height from the width; a box that says nothing teaches nothing.)
+    and dropped if nothing is left of it. A box that is more than twice as long or high as its photo is a slip of the
+    hand, and dropped too: what the cut leaves of it would be no object. (The authors' loader stretches an inverted
+    box over the whole photo, with a slip that takes the height from the width; a box that says nothing teaches
+    nothing.)
 
     Args:
         objects_json:    ``objects.json``, plain or gzipped.
@@ -116,31 +90,68 @@ def read_visual_genome(
     done = Cleaning()
     described = _read_attributes(attributes_json, names, done)
     sizes = None if image_data is None else _read_sizes(image_data)
-    records: dict[int, DetectionRecord] = {}
-    for number, entry in enumerate(stream_records(objects_json), 1):
-        place = f"{objects_json}, entry {number}"
-        image_id = need(entry, "image_id", int, place)
-        if image_id in records:
-            raise DataInvalid(f"{place}: image {image_id} is listed twice; keep one of them")
+    records = []
+    for image_id, objects in _photos(objects_json):
         file = _find_photo(Path(images_folder), image_id)
-        if sizes is None:
-            size = _header_size(file)
-        elif image_id in sizes:
-            size = sizes[image_id]
-        else:
-            raise DataInvalid(f"{image_data} has no size for image {image_id} of {objects_json}; leave image_data out")
-        rows = _rows(_objects(entry, "objects", place), described.get(image_id, {}), size, names, done)
-        records[image_id] = _record(image_id, file, size, list(rows))
-    return list(records.values()), done
+        size = _header_size(file) if sizes is None else _known_size(sizes, image_id, image_data, objects_json)
+        rows = clean_objects(objects, described.get(image_id, {}), size, names, done)
+        records.append(_record(image_id, file, size, list(rows)))
+    return records, done
 
 
-def _objects(entry: dict, name: str, place: str) -> Iterator[tuple[dict, str]]:
-    """The objects of one image, each with its place for messages."""
-    for number, item in enumerate(need(entry, name, list, place), 1):
-        spot = f"{place}, object {number}"
-        if not isinstance(item, dict):
-            raise DataInvalid(f"{spot}: expected an object, got {item!r:.60}")
-        yield item, spot
+def count_cleaning(
+    objects_json: Path | str, attributes_json: Path | str, names: Names, image_data: Path | str
+) -> Cleaning:
+    """What ``read_visual_genome`` would keep and drop, before the photos are there.
+
+    Args:
+        objects_json:    ``objects.json``.
+        attributes_json: ``attributes.json``.
+        names:           what the detector can say.
+        image_data:      ``image_data.json`` with the sizes.
+
+    Returns:
+        The same counts.
+
+    Raises:
+        DataMissing: a file is not there.
+        DataInvalid: an entry is wrong; the message names it.
+
+    >>> import json, tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> dog = {"object_id": 5, "x": 4, "y": 6, "w": -1, "h": 8, "names": ["dog"]}
+    >>> _ = (folder / "o.json").write_text(json.dumps([{"image_id": 7, "objects": [dog]}]))
+    >>> _ = (folder / "a.json").write_text("[]")
+    >>> _ = (folder / "i.json").write_text(json.dumps([{"image_id": 7, "width": 40, "height": 30}]))
+    >>> names = Names(("dog",), (), {"dog": 0}, {})
+    >>> count_cleaning(folder / "o.json", folder / "a.json", names, folder / "i.json").dropped_boxes
+    1
+    """
+    done = Cleaning()
+    described, sizes = _read_attributes(attributes_json, names, done), _read_sizes(image_data)
+    for image_id, objects in progress(_photos(objects_json), "checking boxes", unit="photo"):
+        size = _known_size(sizes, image_id, image_data, objects_json)
+        for _ in clean_objects(objects, described.get(image_id, {}), size, names, done):
+            pass  # counted on the way
+    return done
+
+
+def _photos(path: Path | str) -> Iterator[tuple[int, Iterator[tuple[dict, str]]]]:
+    """Each photo's number and its objects."""
+    seen = set()
+    for number, entry in enumerate(stream_records(path), 1):
+        place = f"{path}, entry {number}"
+        image_id = need(entry, "image_id", int, place)
+        if image_id in seen:
+            raise DataInvalid(f"{place}: image {image_id} is listed twice; keep one of them")
+        seen.add(image_id)
+        yield image_id, listed(entry, "objects", place)
+
+
+def _known_size(sizes: Mapping[int, tuple[int, int]], image_id: int, where: Path | str, wanted_by: Path | str):
+    if image_id not in sizes:
+        raise DataInvalid(f"{where} has no size for image {image_id} of {wanted_by}; leave image_data out")
+    return sizes[image_id]
 
 
 def _read_attributes(path: Path | str, names: Names, done: Cleaning) -> dict[int, dict[int, tuple[int, ...]]]:
@@ -149,11 +160,9 @@ def _read_attributes(path: Path | str, names: Names, done: Cleaning) -> dict[int
     for number, entry in enumerate(stream_records(path), 1):
         place = f"{path}, entry {number}"
         of_image = found.setdefault(need(entry, "image_id", int, place), {})
-        for item, spot in _objects(entry, "attributes", place):
+        for item, spot in listed(entry, "attributes", place):
             object_id = need(item, "object_id", int, spot)
-            labels = item.get("attributes") or []  # the key is missing when nobody named any
-            if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-                raise DataInvalid(f"{spot}: 'attributes' should list texts, got {labels!r:.60}")
+            labels = labels_of(item, spot)
             parts = [part for label in labels for part in split_attribute(label)]
             known = tuple(names.attribute_ids[part] for part in parts if part in names.attribute_ids)
             done.attributes_seen += len(labels)
@@ -161,33 +170,6 @@ def _read_attributes(path: Path | str, names: Names, done: Cleaning) -> dict[int
             if known:
                 of_image[object_id] = of_image.get(object_id, ()) + known
     return found
-
-
-def _rows(objects: Iterable[tuple[dict, str]], described: Mapping, size: tuple[int, int], names: Names, done: Cleaning):
-    """(box, class, attributes) of the objects worth keeping."""
-    for item, spot in objects:
-        done.objects_seen += 1
-        object_id = need(item, "object_id", int, spot)
-        given = need(item, "names", list, spot)
-        if not given or not isinstance(given[0], str):
-            raise DataInvalid(f"{spot}: 'names' should list at least one text, got {given!r:.60}")
-        x, y, width, height = need_numbers(item, ("x", "y", "w", "h"), spot)
-        match = match_object(clean_name(given[0]), names)
-        if match is None:
-            done.unknown_class += 1
-            continue
-        whole = (x, y, x + width, y + height)
-        box = (max(x, 0.0), max(y, 0.0), min(whole[2], size[0]), min(whole[3], size[1]))
-        if box[2] <= box[0] or box[3] <= box[1]:
-            done.dropped_boxes += 1
-            continue
-        attributes = tuple(dict.fromkeys(match[1] + described.get(object_id, ())))
-        done.objects_kept += 1
-        done.clipped_boxes += box != whole
-        done.split_names += bool(match[1])
-        done.truncated += max(0, len(attributes) - MAXIMUM_ATTRIBUTES)
-        done.attributes_kept += len(attributes[:MAXIMUM_ATTRIBUTES])
-        yield box, match[0], attributes[:MAXIMUM_ATTRIBUTES]
 
 
 def _record(image_id: int, file: Path, size: tuple[int, int], rows: Sequence) -> DetectionRecord:

@@ -93,7 +93,7 @@ class Together:
             seen = F.linear(seen, self._seen())
         language, bias = model.language_gates.weight, model.language_gates.bias
         h1_part, h2_part = language[:, -2 * size : -size], language[:, -size:]
-        gates = seen.add_(F.linear(before.language_hidden, h2_part, bias)[own]).addmm_(h1, h1_part.t())
+        gates = seen.add_(F.linear(before.language_hidden, h2_part, bias)[own]).add_(F.linear(h1, h1_part))
         h2, c2 = lstm_update(gates, before.language_cell[own])
 
         memory = replace(before, image_rows=state.image_rows, attention_hidden=h1, attention_cell=c1,

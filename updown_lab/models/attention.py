@@ -95,6 +95,7 @@ def weighted_sum(weights: Tensor, features: Tensor, image_rows: Tensor) -> Tenso
         return weights.new_zeros(len(weights), features.shape[2])
     # A bag of regions a caption: reads each image's features in place instead of copying them for every caption.
     bags = image_rows[:, None] * count + torch.arange(count, device=image_rows.device)  # (N, K)
+    weights = weights.to(features.dtype)  # under mixed precision softmax stays long where products are short
     return F.embedding_bag(bags, features.flatten(0, 1), per_sample_weights=weights, mode="sum")
 
 

@@ -298,7 +298,8 @@ class UpDownCaptioner(nn.Module):
         """(M, H) to (M, V). Padding and START get -inf: no sentence can say them."""
         never = torch.tensor([PAD, START], device=hidden.device)
         bias = self.output.bias.index_fill(0, never, float("-inf"))
-        return F.linear(self.dropout(hidden), self.output.weight, bias).log_softmax(-1)
+        logits = F.linear(self.dropout(hidden), self.output.weight, bias)
+        return logits.to(self.output.weight.dtype).log_softmax(-1)  # mixed precision would be too coarse here
 
     @staticmethod
     def _check(regions: RegionBatch, words: Tensor, image_rows: Tensor) -> None:

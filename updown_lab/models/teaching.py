@@ -27,6 +27,7 @@ def teaching_loss(
     image_rows: Tensor,
     word_weights: Tensor,
     smoothing: float = 0.0,
+    words: Tensor | None = None,
 ) -> Tensor:
     """How surprised the captioner is by captions, each word as important as you say.
 
@@ -41,6 +42,7 @@ def teaching_loss(
         image_rows:   (N,) long, the image of each caption.
         word_weights: (N, T) float, read where ``targets`` is not PAD.
         smoothing:    as in ``weighted_surprise``.
+        words:        (N, T) long, what is read instead of ``shift_right(targets)``, PAD in the same places.
 
     Returns:
         () float; nothing but the model's parameters gets a gradient.
@@ -54,7 +56,7 @@ def teaching_loss(
     >>> bool(torch.isclose(loss, -log_probs.gather(2, targets[..., None]).sum()))
     True
     """
-    words = shift_right(targets)
+    words = shift_right(targets) if words is None else words
     model._check(regions, words, image_rows)
     lengths = (words != PAD).sum(1).cpu()
     packed = pack_padded_sequence(words, lengths, batch_first=True, enforce_sorted=False)
@@ -75,7 +77,7 @@ def teaching_loss(
     hoisted = state.mask.numel() < len(gates)
     seen = model.language_gates.weight[:, : state.features.shape[2]]
     table = F.linear(state.features, seen) if hoisted else state.features
-    hidden = rewound(model, state, table, hoisted, images, gates, run)
+    hidden = model.dropout(rewound(model, state, table, hoisted, images, gates, run))
     return weighted_surprise(hidden, model.output.weight, model.output.bias, wanted, importance, smoothing)
 
 

@@ -15,7 +15,7 @@ from updown_lab.datasets.coco import CaptionRecord, read_coco_boxes, read_coco_c
 from updown_lab.datasets.names import Names, read_names
 from updown_lab.datasets.picturebook import COLOUR_NAMES, Paths
 from updown_lab.datasets.picturebook.captions import noun_words
-from updown_lab.datasets.visual_genome import DetectionRecord, read_visual_genome, reduce_names, renumber
+from updown_lab.datasets.visual_genome import Cleaning, DetectionRecord, read_visual_genome, reduce_names, renumber
 from updown_lab.datasets.vqa import (
     QuestionRecord,
     read_aokvqa,
@@ -56,10 +56,20 @@ class PicturebookSource:
         return read_karpathy(self.paths.karpathy, self.paths.root)
 
     @cached_property
-    def _records(self) -> dict[int, DetectionRecord]:
+    def _read(self) -> tuple[dict[int, DetectionRecord], Cleaning]:
         files = (self.paths.genome(f"{name}.json") for name in ("objects", "attributes"))
-        records, _ = read_visual_genome(*files, self.paths.images, self.names, self.paths.genome("image_data.json"))
-        return {record.image_id: record for record in records}
+        size_file = self.paths.genome("image_data.json")
+        records, cleaning = read_visual_genome(*files, self.paths.images, self.names, size_file)
+        return {record.image_id: record for record in records}, cleaning
+
+    @property
+    def _records(self) -> dict[int, DetectionRecord]:
+        return self._read[0]
+
+    @property
+    def cleaning(self) -> Cleaning:
+        """What was kept and dropped of the annotations; here everything is kept."""
+        return self._read[1]
 
     def captions(self, split: str) -> list[CaptionRecord]:
         """Pictures of a split with their captions."""
@@ -111,13 +121,13 @@ class RealSource:
         self.root, self.minimum_boxes = root, minimum_boxes
 
     @cached_property
-    def _genome(self) -> tuple[dict[str, list[DetectionRecord]], Names]:
-        """Records by split in the ids of the reduced names. ``splits.json`` says where a photo belongs (as
+    def _genome(self) -> tuple[dict[str, list[DetectionRecord]], Names, Cleaning]:
+        """Records by split in the ids of the reduced names, and what was dropped. ``splits.json`` says where a photo belongs (as
         ``updown-lab prepare visual-genome`` writes it); without it one photo in eight is for testing."""
         vocabulary = read_names(*(self.root / "vg_vocab" / f"{name}_vocab.txt" for name in ("objects", "attributes")))
         files = [self.root / "vg_core" / f"{name}.json" for name in ("objects", "attributes")]
         sizes = self.root / "vg_core" / "image_data.json"
-        records, _ = read_visual_genome(
+        records, cleaning = read_visual_genome(
             *files, self.root / "vg_core" / "images", vocabulary, sizes if sizes.exists() else None
         )
         given = self.root / "vg_core" / "splits.json"
@@ -129,12 +139,17 @@ class RealSource:
         splits["train"], names = reduce_names(splits["train"], vocabulary, self.minimum_boxes)
         for split in ("val", "test"):
             splits[split] = renumber(splits[split], vocabulary, names)
-        return splits, names
+        return splits, names, cleaning
 
     @property
     def names(self) -> Names:
         """The classes and attributes that occur often enough in the training photos."""
         return self._genome[1]
+
+    @property
+    def cleaning(self) -> Cleaning:
+        """What was kept and dropped of Visual Genome's annotations, all splits together."""
+        return self._genome[2]
 
     def detection(self, split: str) -> list[DetectionRecord]:
         """Visual Genome photos of a split."""

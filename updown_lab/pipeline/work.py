@@ -84,6 +84,9 @@ def train_eyes(work: Work) -> None:
     """Train the detector and score it on test pictures."""
     source, cfg = _source(work), work.config
     data = {split: source.detection(split) for split in ("train", "val")}
+    if is_first():
+        write_json(work.folder / "cleaning.json", asdict(source.cleaning), indent=1)
+        print("annotations:", ", ".join(f"{count:,} {name}" for name, count in source.cleaning.in_words().items()))
     detector = train_detector(load_trunk(work.need("trunk"), cfg), data, source.names, cfg, work.folder, best_device())
     names = {"objects": source.names.objects, "attributes": source.names.attributes}
     if is_first():

@@ -6,10 +6,13 @@ from torch import nn
 from updown_lab.config import TrainingConfig
 from updown_lab.errors import ConfigError, UpdownError
 
+# "fused" is one kernel for all weights, on processors and graphics cards: several times as fast.
 OPTIMISERS = {
-    "sgd": lambda p, c: torch.optim.SGD(p, c.learning_rate, momentum=c.momentum, weight_decay=c.weight_decay),
-    "adam": lambda p, c: torch.optim.Adam(p, c.learning_rate, weight_decay=c.weight_decay),
-    "adamw": lambda p, c: torch.optim.AdamW(p, c.learning_rate, weight_decay=c.weight_decay),
+    "sgd": lambda p, c: torch.optim.SGD(
+        p, c.learning_rate, momentum=c.momentum, weight_decay=c.weight_decay, fused=True
+    ),
+    "adam": lambda p, c: torch.optim.Adam(p, c.learning_rate, weight_decay=c.weight_decay, fused=True),
+    "adamw": lambda p, c: torch.optim.AdamW(p, c.learning_rate, weight_decay=c.weight_decay, fused=True),
     "adamax": lambda p, c: torch.optim.Adamax(p, c.learning_rate, weight_decay=c.weight_decay),
     "adadelta": lambda p, c: torch.optim.Adadelta(p, c.learning_rate, weight_decay=c.weight_decay),
 }

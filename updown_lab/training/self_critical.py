@@ -33,7 +33,13 @@ from updown_lab.regions import RegionBatch
 from updown_lab.text import END, PAD, pad_ids
 from updown_lab.training.loop import Batches, fit
 from updown_lab.training.losses import advantages, self_critical_loss
-from updown_lab.training.speaking import CaptionImages, validation_score
+from updown_lab.training.speaking import (
+    CaptionImages,
+    in_full_precision,
+    quietly,
+    says_it_twice_alike,
+    validation_score,
+)
 
 FORMS = {
     "rennie": ("samples", "greedy"),
@@ -74,7 +80,7 @@ def train_self_critical(
         regions, images = train.regions(rows), torch.tensor(rows)
         own = None
         if baseline == "greedy":
-            guesses = _quietly(model, lambda: greedy(model, regions, words))
+            guesses = quietly(model, lambda: greedy(model, regions, words))
             own = _scores(reward, images, pad_ids([with_end(caption) for caption in guesses]))
         said, owners, shares, loss_of = (_beam if kind == "beam" else _samples)(model, regions, cfg)
         rewards = _scores(reward, images[owners.cpu()], said).view(len(rows), -1)
@@ -92,12 +98,12 @@ def _samples(
     """Drawn sentences (N, T), their images (N,), their shares (B, S), and the loss as a function of weights (N,)."""
     words, count = cfg.captioner.maximum_words, cfg.scst.samples
     equal = torch.full((len(regions), count), 1 / count, device=regions.mask.device)
-    if cfg.teaching.fast:
+    if _fast(regions, cfg) and says_it_twice_alike(model):
         drawn = rehearse(model, regions, words, count)
         return drawn.words, drawn.image_rows, equal, lambda weights: rehearsal_loss(model, drawn, weights)
     said = sample(model, regions, words, count)
     owners = torch.arange(len(regions), device=said.device).repeat_interleave(count)
-    return said, owners, equal, lambda weights: _read_again(model, regions, said, owners, weights, fast=False)
+    return said, owners, equal, lambda weights: _read_again(model, regions, said, owners, weights, _fast(regions, cfg))
 
 
 def _beam(
@@ -105,12 +111,16 @@ def _beam(
 ) -> tuple[Tensor, Tensor, Tensor, Callable[[Tensor], Tensor]]:
     """The beam of each image, in the form of ``_samples``."""
     rule = replace(cfg.decode, beam_size=cfg.scst.samples, maximum_words=cfg.captioner.maximum_words)
-    found = _quietly(model, lambda: beam_search(model, regions, rule))
+    found = quietly(model, lambda: beam_search(model, regions, rule))
     said = pad_ids([with_end(caption) for beam in found for caption in beam]).to(regions.mask.device)
     owners = torch.arange(len(regions), device=said.device).repeat_interleave(len(found[0]))
     chances = torch.tensor([[caption.log_prob for caption in beam] for beam in found], device=said.device)
     shares = chances.softmax(1) if cfg.scst.form == "paper" else torch.full_like(chances, 1 / chances.shape[1])
-    return said, owners, shares, lambda weights: _read_again(model, regions, said, owners, weights, cfg.teaching.fast)
+    return said, owners, shares, lambda weights: _read_again(model, regions, said, owners, weights, _fast(regions, cfg))
+
+
+def _fast(regions: RegionBatch, cfg: Config) -> bool:
+    return cfg.teaching.fast and in_full_precision(regions)
 
 
 def _read_again(model, regions: RegionBatch, said: Tensor, owners: Tensor, weights: Tensor, fast: bool) -> Tensor:
@@ -120,17 +130,6 @@ def _read_again(model, regions: RegionBatch, said: Tensor, owners: Tensor, weigh
     log_probs, _ = model(regions, shift_right(said), owners)
     chosen = log_probs.gather(2, said[..., None])[..., 0]
     return self_critical_loss(chosen, said != PAD, weights * len(weights))
-
-
-def _quietly(model: UpDownCaptioner, speak: Callable[[], list]) -> list:
-    """Decode as at test time: without dropout."""
-    mode = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            return speak()
-    finally:
-        model.train(mode)
 
 
 def with_end(caption: Caption) -> list[int]:
@@ -156,7 +155,7 @@ def sanity_panel(model: UpDownCaptioner, images: CaptionImages, reward: CiderD, 
         UpdownError: the reward is zero for every caption; the message says what to check.
     """
     rows = list(range(min(len(images), PANEL_IMAGES)))
-    guesses = _quietly(model, lambda: greedy(model, images.regions(rows), cfg.captioner.maximum_words))
+    guesses = quietly(model, lambda: greedy(model, images.regions(rows), cfg.captioner.maximum_words))
     mean = float(_scores(reward, torch.tensor(rows), pad_ids([with_end(guess) or [END] for guess in guesses])).mean())
     references = {word for captions in images.ids for caption in captions for word in caption}
     said = [word for guess in guesses for word in guess.words]

@@ -1,14 +1,14 @@
 """The recipe that teaches the captioner to imitate people; ``self_critical.py`` goes on from there."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from updown_lab.config import Config, TeachingConfig
 from updown_lab.decode import Caption, beam_search, greedy
-from updown_lab.errors import ConfigError
 from updown_lab.metrics.cider_d import CiderD
 from updown_lab.models.captioner import UpDownCaptioner, shift_right
 from updown_lab.models.rehearsal import rehearsal_loss, rehearse_lesson
@@ -19,6 +19,7 @@ from updown_lab.text import END, PAD, UNKNOWN, Vocabulary, pad_ids
 from updown_lab.training.loop import Batches, fit
 from updown_lab.training.losses import caption_cross_entropy
 
+T = TypeVar("T")
 VALIDATION_IMAGES = 200  # at most so many are decoded for each row of the history
 
 
@@ -130,21 +131,40 @@ def imitation_loss(
 
     Returns:
         () float, nats a word times ``cfg.loss_scale``.
-
-    Raises:
-        ConfigError: scheduled sampling without ``cfg.fast``.
     """
     counted = (targets != PAD) & ~((targets == UNKNOWN) & cfg.skip_unknown)
     importance = counted * (cfg.loss_scale / counted.sum().clamp(min=1))
+    fast, words = cfg.fast and in_full_precision(regions), shift_right(targets)
     if share > 0:
-        if not cfg.fast:
-            raise ConfigError("teaching.scheduled_sampling needs teaching.fast=true: the plain way reads the truth")
-        lesson = rehearse_lesson(model, regions, targets, owners, share)
-        return rehearsal_loss(model, lesson, importance, cfg.label_smoothing)
-    if cfg.fast:
-        return teaching_loss(model, regions, targets, owners, importance, cfg.label_smoothing)
-    log_probs, _ = model(regions, shift_right(targets), owners)
+        if fast and says_it_twice_alike(model):
+            lesson = rehearse_lesson(model, regions, targets, owners, share)
+            return rehearsal_loss(model, lesson, importance, cfg.label_smoothing)
+        words = quietly(model, lambda: rehearse_lesson(model, regions, targets, owners, share)).read
+    if fast:
+        return teaching_loss(model, regions, targets, owners, importance, cfg.label_smoothing, words)
+    log_probs, _ = model(regions, words, owners)
     return caption_cross_entropy(log_probs, targets, importance, cfg.label_smoothing)
+
+
+def in_full_precision(regions: RegionBatch) -> bool:
+    """Whether numbers are what they seem: hand-written gradients know nothing of mixed precision, autograd does."""
+    return not torch.is_autocast_enabled(regions.features.device.type)
+
+
+def says_it_twice_alike(model: UpDownCaptioner) -> bool:
+    """Whether a sentence can be learned from while it is said: with dropout each reading is another one."""
+    return not (model.training and model.cfg.dropout)
+
+
+def quietly(model: UpDownCaptioner, speak: Callable[[], T]) -> T:
+    """What the model says at test time: without dropout, gradients and mixed precision."""
+    mode = model.training
+    model.eval()
+    try:
+        with torch.no_grad(), torch.autocast(model.output.weight.device.type, enabled=False):
+            return speak()
+    finally:
+        model.train(mode)
 
 
 def describe_images(model: UpDownCaptioner, images: CaptionImages, cfg: Config) -> list[Caption]:
