@@ -23,6 +23,7 @@ OPTIONS = {
     "extract": ("DIR", "--out", "--store", "--run-folder", "--features", "--weights", "--report"),
     "convert": ("--out", "--from", "--to"),
     "verify": (),
+    "look": ("image", "--picture", "--top", "--run-folder", "--features", "--weights"),
     "describe": ("image", "--picture", "--run-folder", "--features"),
     "ask": ("image", "question", "--picture", "--run-folder"),
     "evaluate": ("results", "--captions", "--questions", "--annotations"),

@@ -48,7 +48,7 @@ def convert(options) -> int:
     for problem in done.problems[:5]:
         print(f"left out: {problem}", file=sys.stderr)
     if done.problems:
-        print(f"{len(done.problems)} entries were left out; all are listed in {done.report}", file=sys.stderr)
+        print(f"{len(done.problems)} left out; listed in {done.report}", file=sys.stderr)
     return 1 if done.problems else 0
 
 

