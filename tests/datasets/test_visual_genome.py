@@ -162,7 +162,7 @@ def test_sizes_come_from_image_data_where_it_is_given(genome, tmp_path):
     sizes = tmp_path / "image_data.json"
     sizes.write_text(json.dumps([{"image_id": 7, "width": 8, "height": 9}]))
 
-    [record], _ = genome([thing("cat", (0, 0, 20, 20))], image_data=sizes)
+    [record], _ = genome([thing("cat", (0, 0, 12, 12))], image_data=sizes)
 
     assert record.boxes.tolist() == [[0, 0, 8, 9]]
     sizes.write_text("[]")

@@ -60,7 +60,7 @@ def test_damaged_rows_are_listed_beside_the_target_and_the_rest_is_kept(tmp_path
     assert [(row["place"], row["image_id"]) for row in rows] == [("line 2", "2"), ("line 3", "1"), ("line 5", "2")]
     assert rows[0]["file"] == str(tmp_path / "a.tsv") and "not base64" in rows[0]["reason"]
     assert f"2 images in {tmp_path / 'store'}" in said.out
-    assert "line 2, image 2: features is not base64" in said.err and "3 entries were left out" in said.err
+    assert "line 2, image 2: features is not base64" in said.err and "3 left out; listed in" in said.err
 
 
 def test_a_clean_conversion_is_silent_and_forgets_the_old_list(tmp_path, capsys):

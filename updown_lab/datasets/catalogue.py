@@ -76,6 +76,8 @@ CATALOGUE = {
         Remote(_GENOME + "objects.json.zip", 60 * MB, 420 * MB),
         Remote(_GENOME + "attributes.json.zip", 70 * MB, 470 * MB),
         Remote(_GENOME + "question_answers.json.zip", 140 * MB, 810 * MB))),
+    "genome-aliases": Entry("visual_genome", _CC_BY, "synonyms, for lists of classes from counts", (
+        Remote(_GENOME + "object_alias.txt", 60_166, 0, "sha256:0c8e059f"),)),
     "genome-vocabulary": Entry("vg_vocab", "MIT", "the authors' 1600 classes, 400 attributes", (
         Remote(_LISTS + "objects_vocab.txt", 13_000, 0, "md5:b0fe0368"),
         Remote(_LISTS + "attributes_vocab.txt", 3_000, 0, "md5:ed5db248"))),

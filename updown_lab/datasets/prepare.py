@@ -199,8 +199,9 @@ def split_photos(
             splits[str(image_id)] = "train"
         else:
             both += 1
-            split = coco.get(need(image, "coco_id", int, place), "test")
-            splits[str(image_id)] = RESTVAL_TRAINS.get(split, split)
+            split = coco.get(need(image, "coco_id", int, place))
+            split = RESTVAL_TRAINS.get(split, split)
+            splits[str(image_id)] = split if split in ("train", "val") else "test"
     random.Random(seed).shuffle(free)
     for split in ("val", "test"):
         missing = held_out - sum(value == split for value in splits.values())

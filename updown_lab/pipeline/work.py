@@ -4,6 +4,7 @@ Each takes a ``Work`` (its folder, the folders of the stages it needs, the numbe
 leaves files that the next stage reads.
 """
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
