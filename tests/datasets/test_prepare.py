@@ -1,6 +1,8 @@
 """Downloads become what training reads; small files of the official formats stand for the large ones."""
 
 import json
+import random
+from dataclasses import replace
 
 import pytest
 from PIL import Image
@@ -8,8 +10,9 @@ from PIL import Image
 from updown_lab.cli import main
 from updown_lab.datasets.coco import read_coco_boxes, read_coco_captions
 from updown_lab.datasets.prepare import prepare, split_photos
+from updown_lab.datasets.visual_genome import read_names
 from updown_lab.datasets.vqa import QuestionRecord, read_vqa, write_vqa
-from updown_lab.errors import DataInvalid, DataMissing
+from updown_lab.errors import ConfigError, DataInvalid, DataMissing
 from updown_lab.pipeline.sources import GENOME_IDS, RealSource
 
 SPLITS = {1: "train", 2: "restval", 3: "val", 4: "test"}
@@ -83,7 +86,9 @@ def test_the_detector_never_trains_on_a_photo_that_captions_are_tested_on(root, 
 
     splits = json.loads((root / "out/vg_core/splits.json").read_text())
     assert splits["11"] == "test" and splits["12"] == "train"  # COCO's 4 is tested on, 2 is "restval"
-    assert report.items() >= {"train photos": 2, "val photos": 2, "test photos": 2, "photos that COCO has too": 2}.items()
+    assert (
+        report.items() >= {"train photos": 2, "val photos": 2, "test photos": 2, "photos that COCO has too": 2}.items()
+    )
 
 
 def test_the_split_is_drawn_from_photos_that_coco_does_not_have():
@@ -99,6 +104,149 @@ def test_the_split_is_drawn_from_photos_that_coco_does_not_have():
     assert (
         split_photos(photos, coco, held_out=3)[0]["4"] == "test"
     )  # more than wanted: all of them stay out of training
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_held_out_photo_of_coco_trains_the_detector_whatever_the_draw(seed):
+    draw = random.Random(seed)
+    coco = {n: draw.choice(("train", "restval", "val", "test")) for n in range(100)}
+    partners = [draw.choice((None, draw.randrange(120))) for _ in range(200)]  # from 100 on: not in Karpathy's list
+    photos = [{"image_id": 1000 + n, "coco_id": partner} for n, partner in enumerate(partners)]
+
+    splits, _ = split_photos(photos, coco, held_out=draw.choice((0, 5, 60)), seed=seed)
+
+    for photo in photos:
+        got, partner = splits[str(photo["image_id"])], photo["coco_id"]
+        if partner is not None:
+            assert got == {"val": "val", "test": "test", None: "test"}.get(coco.get(partner), "train")
+
+
+def test_a_photo_of_cocos_own_test_sets_never_trains():
+    splits, both = split_photos([{"image_id": 1, "coco_id": 555}, {"image_id": 2}], {7: "train"}, held_out=0)
+
+    assert splits == {"1": "test", "2": "train"} and both == 1
+
+
+@pytest.mark.parametrize("partner", ["7", 7.0, True])
+def test_a_coco_number_that_could_hide_a_test_photo_is_refused(partner):
+    with pytest.raises(DataInvalid, match=r"image_data\.json, entry 1: 'coco_id' should be of type int"):
+        split_photos([{"image_id": 1, "coco_id": partner}], {7: "test"})
+
+
+def prepared(root, monkeypatch, **options):
+    """Coco and Visual Genome prepared, two photos held out; the source that training reads, and the report."""
+    monkeypatch.setattr("updown_lab.datasets.prepare.split_photos", lambda *parts: split_photos(*parts, held_out=2))
+    prepare("coco", root, root / "out")
+    report = prepare("visual-genome", root, root / "out", **options)
+    return RealSource(root / "out", minimum_boxes=1), report
+
+
+def test_training_is_given_no_held_out_photo(root, monkeypatch):
+    photos = [{"image_id": n, "coco_id": {11: 4, 12: 2, 13: 3, 14: 555}.get(n), "width": 20, "height": 20}
+              for n in range(11, 17)]  # fmt: skip
+    write(root / "visual_genome/image_data.json", photos)
+
+    source, _ = prepared(root, monkeypatch)
+
+    found = {split: {record.image_id - GENOME_IDS for record in source.detection(split)} for split in SPLITS.values()
+             if split != "restval"}  # fmt: skip
+    assert found["train"] & {11, 13, 14} == set() and 12 in found["train"]
+    assert {11, 14} <= found["test"] and 13 in found["val"]
+
+
+def things_of(root, named):
+    """Other objects, in the photos 11 to 16."""
+    rows = [{"object_id": n, "x": 4, "y": 6, "w": 10, "h": 8, "names": [name]} for n, name in enumerate(named)]
+    return [{"image_id": n, "objects": rows} for n in range(11, 17)]
+
+
+def test_the_report_tells_what_cleaning_did(root, monkeypatch):
+    rows = things_of(root, ["dog", "hound", "fox", "dog"])
+    rows[0]["objects"] = [
+        thing | {"x": x, "w": w}
+        for thing, x, w in zip(rows[0]["objects"], (15, 4, 4, 4), (10, -3, 10, 41), strict=True)
+    ]
+    write(root / "visual_genome/objects.json", rows)
+
+    source, report = prepared(root, monkeypatch)
+
+    expected = {"objects seen": 24, "unknown class": 6, "clipped boxes": 1, "dropped boxes": 1, "overlong boxes": 1,
+                "objects kept": 16, "classes": 2, "attributes": 2, "names": "the authors' lists"}  # fmt: skip
+    assert report.items() >= expected.items()
+    assert json.loads((root / "out/visual-genome.report.json").read_text()) == report
+    assert report.items() >= source.cleaning.in_words().items()  # training counts the same
+
+
+def test_names_are_counted_in_training_photos_only(root, monkeypatch):
+    rows = things_of(root, ["hound", "bird"])
+    rows[0]["objects"] = [rows[0]["objects"][0] | {"names": ["secret"], "object_id": n} for n in range(30)]
+    write(root / "visual_genome/objects.json", rows)  # photo 11 is COCO's test photo 4
+    write(root / "visual_genome/attributes.json", [
+        {"image_id": n, "attributes": [{"object_id": 0, "attributes": ["hidden"] * 9 if n == 11 else ["red"]}]}
+        for n in range(11, 17)])  # fmt: skip
+    (root / "visual_genome/object_alias.txt").write_text("dog,hound\n")
+
+    source, report = prepared(root, monkeypatch, count_names=(3, 3))
+
+    folder = root / "out/vg_vocab"
+    assert (folder / "objects_vocab.txt").read_text() == "bird\nhound,dog\n"
+    assert (folder / "attributes_vocab.txt").read_text() == "red\n"
+    assert report.items() >= {"classes": 2, "attributes": 1, "names": "counted in the training photos"}.items()
+    assert source.names.objects == ("bird", "hound")
+    assert (root / "vg_vocab/objects_vocab.txt").read_text() == "cat\ndog,hound\n"  # the download is untouched
+
+
+def test_one_may_change_between_counted_and_given_names(root, monkeypatch):
+    _, given = prepared(root, monkeypatch)
+    _, counted = prepared(root, monkeypatch, count_names=(5, 5))
+    source, again = prepared(root, monkeypatch)
+
+    assert given == again != counted
+    lists = [root / f"vg_vocab/{kind}_vocab.txt" for kind in ("objects", "attributes")]
+    assert read_names(*(root / "out/vg_vocab" / file.name for file in lists)) == read_names(*lists)
+    assert source.names.objects == ("dog",)
+
+
+def test_counted_names_never_replace_the_download(root):
+    with pytest.raises(ConfigError, match="give another folder with --out"):
+        prepare("visual-genome", root, root, count_names=(5, 5))
+
+    assert (root / "vg_vocab/objects_vocab.txt").read_text() == "cat\ndog,hound\n"
+
+
+def test_the_command_counts_names(root, capsys):
+    for file in (root / "vg_vocab").iterdir():
+        file.unlink()  # nobody needs the authors' lists then
+    write(root / "visual_genome/image_data.json",
+          [{"image_id": n, "coco_id": 2, "width": 20, "height": 20} for n in range(11, 17)])  # fmt: skip
+
+    assert main(["prepare", "visual-genome", "--count-names", "7", "4", "--root", str(root)]) == 0
+    shown = capsys.readouterr().out
+    assert "visual-genome: classes: 1" in shown and "visual-genome: overlong boxes: 0" in shown
+    assert (root / "prepared/vg_vocab/objects_vocab.txt").read_text() == "dog\n"
+    assert main(["prepare", "coco", "--count-names", "7", "4", "--root", str(root)]) == 1
+    assert "add that name" in capsys.readouterr().err
+    assert main(["prepare", "visual-genome", "--root", str(root)]) == 1
+    assert "--count-names 1600 400" in capsys.readouterr().err
+
+
+def test_a_run_saves_what_cleaning_did(root, monkeypatch, capsys):
+    from updown_lab.config import preset
+    from updown_lab.pipeline import work
+    from updown_lab.pipeline.stages import Work
+
+    source, _ = prepared(root, monkeypatch)
+    for name in ("load_trunk", "train_detector", "save_model"):
+        monkeypatch.setattr(work, name, lambda *parts, **names: None)
+    monkeypatch.setattr(work, "score_detector", lambda *parts: {})
+    config = replace(preset("photos"), data=str(root / "out"), minimum_boxes=1)
+    (root / "run/stages/detector").mkdir(parents=True)
+
+    work.train_eyes(Work(root / "run/stages/detector", root / "run", config, ""))
+
+    saved = json.loads((root / "run/stages/detector/cleaning.json").read_text())
+    assert saved["objects_seen"] == 6 == source.cleaning.objects_seen
+    assert "6 objects seen, 6 objects kept" in capsys.readouterr().out
 
 
 def question(number, image, answer):

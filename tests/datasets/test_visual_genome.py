@@ -12,6 +12,7 @@ from updown_lab.datasets.visual_genome import (
     Cleaning,
     DetectionRecord,
     Names,
+    count_cleaning,
     read_names,
     read_visual_genome,
     reduce_names,
@@ -124,13 +125,44 @@ def test_boxes_are_cut_to_the_photo_and_dropped_when_nothing_is_left(genome):
     assert (cleaning.clipped_boxes, cleaning.dropped_boxes, cleaning.objects_kept) == (2, 3, 3)
 
 
+@pytest.mark.parametrize("box", [(0, 0, 81, 5), (0, 0, 5, 61), (30, 0, 4000, 5), (-500, 0, 520, 5)])
+def test_a_box_more_than_twice_as_long_as_the_photo_is_a_slip(genome, box):
+    [record], cleaning = genome([thing("cat", box), thing("cat", (-20, -15, 80, 60))])  # twice 40 x 30 is just cut
+
+    assert record.boxes.tolist() == [[0, 0, 40, 30]]
+    assert (cleaning.overlong_boxes, cleaning.clipped_boxes, cleaning.dropped_boxes) == (1, 1, 0)
+
+
 def test_every_object_is_accounted_for(genome):
     objects = [thing("cat"), thing("unicorn"), thing("dog", (0, 0, 0, 0)), thing("toy cat"), thing("red cat")]
 
-    _, cleaning = genome(objects)
+    _, cleaning = genome([*objects, thing("dog", (0, 0, 999, 9)), thing("unicorn", (0, 0, 999, -9))])
 
-    assert (cleaning.objects_kept, cleaning.unknown_class, cleaning.dropped_boxes) == (2, 2, 1)
-    assert cleaning.objects_seen == 5 == cleaning.objects_kept + cleaning.unknown_class + cleaning.dropped_boxes
+    assert (cleaning.objects_kept, cleaning.unknown_class, cleaning.dropped_boxes) == (2, 3, 1)
+    assert cleaning.objects_seen == 7 == 2 + 3 + 1 + cleaning.overlong_boxes
+    assert cleaning.in_words().items() >= {"objects seen": 7, "overlong boxes": 1, "split names": 1}.items()
+
+
+def test_the_counts_are_the_same_before_the_photos_are_there(genome, tmp_path, names):
+    objects = [
+        thing("red cat", (30, 20, 30, 30)),
+        thing("unicorn"),
+        thing("dog", (0, 0, -1, 5)),
+        thing("tv", (0, 0, 99, 9)),
+    ]
+    attributes = [{"object_id": 1, "attributes": ["white and shiny"]}]
+    sizes = tmp_path / "image_data.json"
+    sizes.write_text(json.dumps([{"image_id": 7, "width": 40, "height": 30}]))
+    _, cleaning = genome(objects, attributes)
+    (tmp_path / "7.png").unlink()
+
+    counted = count_cleaning(tmp_path / "objects.json", tmp_path / "attributes.json", names, sizes)
+
+    assert counted == cleaning
+    assert (counted.clipped_boxes, counted.dropped_boxes, counted.overlong_boxes) == (1, 1, 1)
+    sizes.write_text("[]")
+    with pytest.raises(DataInvalid, match=r"image_data\.json has no size for image 7"):
+        count_cleaning(tmp_path / "objects.json", tmp_path / "attributes.json", names, sizes)
 
 
 def test_a_photo_without_a_kept_box_stays_with_an_empty_table(genome):

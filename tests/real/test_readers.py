@@ -10,6 +10,7 @@ import pytest
 from updown_lab.datasets.coco import read_coco_boxes, read_coco_captions
 from updown_lab.datasets.json_stream import stream_records
 from updown_lab.datasets.visual_genome import read_names, read_visual_genome, reduce_names
+from updown_lab.datasets.vocabularies import build_names
 from updown_lab.datasets.vqa import (
     answer_type_of,
     read_aokvqa,
@@ -77,10 +78,23 @@ def test_all_visual_genome_objects_are_accounted_for(genome):
     _, records, cleaning = genome
 
     assert (len(records), cleaning.objects_seen, cleaning.attributes_seen) == (199, 6698, 5331)
-    assert cleaning.objects_seen == cleaning.objects_kept + cleaning.unknown_class + cleaning.dropped_boxes
+    gone = cleaning.unknown_class + cleaning.dropped_boxes + cleaning.overlong_boxes
+    assert cleaning.objects_seen == cleaning.objects_kept + gone
     assert cleaning.objects_kept == sum(len(record.classes) for record in records)
     assert cleaning.attributes_kept == sum(len(ids) for record in records for ids in record.attributes)
     assert cleaning.objects_kept / cleaning.objects_seen > 0.8  # 86 % in the 500 photos that these are from
+
+
+def test_counted_names_cover_the_photos_they_were_counted_in():
+    folder = REAL / "vg_core"
+    files = folder / "objects.json", folder / "attributes.json"
+
+    names = build_names(*files, object_aliases=REAL / "vg_vocab/object_alias.txt")
+
+    _, cleaning = read_visual_genome(*files, folder / "images", names)
+    assert len(names.objects) < 1600 and len(names.attributes) == 400  # fewer names than asked for: all are kept
+    assert cleaning.unknown_class <= 1 and cleaning.objects_kept >= 6697  # one name holds a comma
+    assert {"man", "window", "tree", "shirt"} <= set(names.objects[:10])
 
 
 def test_all_kept_boxes_lie_inside_their_photos(genome):

@@ -15,7 +15,7 @@ from updown_lab.training.distributed import Share
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from together import Lesson, launch  # noqa: E402 (the processes find it in the same place)
+from together import Lesson, Sentences, launch  # noqa: E402 (the processes find it in the same place)
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +54,14 @@ def test_two_processes_equal_one_with_the_whole_batch(two, tmp_path):
         assert_close(found["plain"]["weights"], whole["weights"])
         assert_same_history(found["plain"], whole)
     assert whole["history"]["error"][-1] < whole["history"]["error"][0] / 2  # there was something to learn
+
+
+def test_two_processes_teach_a_captioner_what_one_with_the_whole_batch_does(two, tmp_path):
+    start, whole = Sentences().model.state_dict(), Sentences().weights(tmp_path)
+
+    for found in two[0]:
+        assert_close(found["captioner"], whole)
+    assert (whole["output.weight"] - start["output.weight"]).abs().max() > 1e-3
 
 
 def test_two_processes_equal_one_that_takes_the_shares_in_turn_dropout_included(two, tmp_path):

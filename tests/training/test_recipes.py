@@ -74,7 +74,7 @@ def test_captions_come_with_their_end_and_their_image(store):
     records = [CaptionRecord(4, Path("4.jpg"), "train", ("a cat", "one cat sat")), CaptionRecord(2, Path(), "", ("a",))]
     images = CaptionImages(records, store, Vocabulary(["a", "cat", "one", "sat"]), 2, "cpu")
 
-    targets, owners = images.captions([1, 0])
+    targets, owners = images.targets(images.captions([1, 0]))
 
     assert targets.tolist() == [[4, END, 0], [4, 5, END], [6, 5, END]]  # the third is cut to two words
     assert owners.tolist() == [0, 1, 1]

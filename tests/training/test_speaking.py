@@ -16,7 +16,7 @@ from updown_lab.models.teaching import teaching_loss
 from updown_lab.regions import RegionBatch
 from updown_lab.text import END, PAD, UNKNOWN, Vocabulary
 from updown_lab.training.self_critical import _beam, _read_again, _samples, sanity_panel, train_self_critical
-from updown_lab.training.speaking import CaptionImages, imitation_loss
+from updown_lab.training.speaking import CaptionImages, imitation_loss, train_captioner
 
 SENTENCES = ("a red cat", "two blue boats", "the sun is low")
 WORDS = Vocabulary.build(SENTENCES, 1)
@@ -53,14 +53,36 @@ def gradient(loss, captioner):
 
 
 def test_so_many_captions_of_each_image_are_drawn():
-    torch.manual_seed(0)
-    texts = {tuple(images().captions([2, 0], 1)[0][0].tolist()) for _ in range(20)}
+    texts = {tuple(images().captions([2, 0], 1, seed)[0][0]) for seed in range(20)}
 
-    targets, owners = images().captions([2, 0], 1)
+    targets, owners = images().targets(images().captions([2, 0], 1))
 
     assert owners.tolist() == [0, 1] and len(targets) == 2
     assert len(texts) == 2  # both captions of image 2 come up
-    assert images().captions([2, 0])[1].tolist() == [0, 0, 1, 1]
+    assert images().captions([2, 0], 1, seed=7) == images().captions([2, 0], 1, seed=7)
+    assert images().targets(images().captions([2, 0]))[1].tolist() == [0, 0, 1, 1]
+
+
+def trained(folder, **changes):
+    """Weights and history of six steps on all three images; captions of three and four words."""
+    tiny = override(preset("tiny"), **{"cross_entropy.batch_size": 4, "cross_entropy.steps": 6} | changes)
+    captions = ("a red cat", "two blue boats", "the sun is low", "a cat")
+    records = [CaptionRecord(n % 3, Path(), "train", (text, text + " too")) for n, text in enumerate(captions)]
+    train = CaptionImages(records, Store(), WORDS, 6, "cpu")
+    captioner = train_captioner(model(), train, images(), tiny, folder)
+    return captioner.state_dict()
+
+
+@pytest.mark.parametrize("drawn", [0, 1])
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_step_in_parts_teaches_what_the_whole_step_does(tmp_path, drawn, fast):
+    """Parts have different numbers of words, and a word weighs the same in each."""
+    settings = {"teaching.captions_per_image": drawn, "teaching.fast": fast}
+
+    whole = trained(tmp_path / "whole", **settings)
+    parts = trained(tmp_path / "parts", **settings, **{"cross_entropy.accumulate": 2})
+
+    torch.testing.assert_close(parts, whole, rtol=0.0, atol=1e-6)
 
 
 @pytest.mark.parametrize("changes", [{}, {"loss_scale": 20.0}, {"label_smoothing": 0.2}, {"skip_unknown": True}])
@@ -102,7 +124,7 @@ def test_smoothing_by_hand():
 
 def test_a_lesson_that_never_listens_to_itself_is_teacher_forcing():
     captioner = model()
-    targets, owners = images().captions(range(3))
+    targets, owners = images().targets(images().captions(range(3)))
     weights = torch.rand(targets.shape, dtype=torch.float64)
 
     lesson = rehearse_lesson(captioner, regions(), targets, owners, share=0.0)
@@ -146,7 +168,7 @@ def test_scheduled_sampling_learns_from_what_was_read_whatever_the_way(dropout, 
     read = torch.tensor([[1, cat, cat, cat]])
 
     with captioner.embedding.register_forward_pre_hook(lambda layer, inputs: heard.append(inputs[0].flatten())):
-        loss = imitation_loss(captioner, regions(), targets, owners, replace(PLAIN, fast=fast), share=1.0)
+        loss = imitation_loss(captioner, regions(), targets, owners, replace(PLAIN, fast=fast), own=1.0)
 
     assert captioner.training and heard[-1].tolist() == read[0].tolist()
     if not dropout:

@@ -15,9 +15,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from updown_lab.config import TrainingConfig
+from updown_lab.config import TrainingConfig, override, preset
+from updown_lab.datasets.coco import CaptionRecord
 from updown_lab.errors import UpdownError
+from updown_lab.models.captioner import UpDownCaptioner
+from updown_lab.regions import RegionBatch
+from updown_lab.text import Vocabulary
 from updown_lab.training import batches, distributed, loop
+from updown_lab.training.speaking import CaptionImages, train_captioner
 
 ITEMS = torch.randn(22, 5, generator=torch.Generator().manual_seed(4))
 CFG = TrainingConfig(steps=7, batch_size=8, learning_rate=0.05, schedule="cosine", evaluate_every=3, bias_rate=2.0)
@@ -51,6 +56,30 @@ class Lesson:
         return {"weights": self.model.state_dict(), "history": history, "seen": self.seen}
 
 
+class Sentences:
+    """A captioner on images of one to four regions and captions of one to seven words."""
+
+    def __init__(self, **changes):
+        torch.manual_seed(8)
+        numbers = {"batch_size": 4, "steps": 5, "evaluate_every": 5}
+        small = {"captioner.hidden_size": 8, "captioner.standardise": False, "teaching.captions_per_image": 1}
+        steps = {f"cross_entropy.{name}": value for name, value in numbers.items()}
+        self.cfg = override(preset("tiny"), **small, **steps, **changes)
+        records = [CaptionRecord(n, Path(), "train", ("a b " * (n % 3) + "c", "d")) for n in range(9)]
+        words = Vocabulary([*"abcd"])
+        self.images = CaptionImages(records, self, words, 8, "cpu")
+        self.model = UpDownCaptioner(self.cfg.captioner, len(words), 3).double()
+
+    def batch(self, image_ids):
+        """As a feature store."""
+        mask = torch.arange(4) <= torch.tensor(image_ids)[:, None] % 4
+        features = torch.sin(torch.arange(9 * 12.0, dtype=torch.float64)).view(9, 4, 3)[image_ids]
+        return RegionBatch(features, torch.zeros(len(mask), 4, 4), mask)
+
+    def weights(self, folder):
+        return train_captioner(self.model, self.images, self.images, self.cfg, folder).state_dict()
+
+
 def refused(lesson, folder) -> str:
     """The message with which a training ends."""
     try:
@@ -68,6 +97,7 @@ def everything(folder: Path) -> dict:
     found = {"plain": Lesson().outcome(folder / "plain")}
     found["dropout"] = Lesson(dropout=0.5, optimiser="adam").outcome(folder / "dropout")
     found["parts"] = Lesson(dropout=0.5, accumulate=2).outcome(folder / "parts")
+    found["captioner"] = Sentences().weights(folder / "captioner")
     halved, broken = Lesson(dropout=0.5, optimiser="adam"), Lesson()
     if mine:  # one of the two is told to stop, after the fifth step has begun
         halved.disturb = lambda step: os.kill(os.getpid(), signal.SIGTERM) if step == 4 else None

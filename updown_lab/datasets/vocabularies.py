@@ -34,7 +34,8 @@ def build_names(
         attributes_json: ``attributes.json``.
         objects:         classes to keep; fewer if there are not so many names.
         attributes:      attributes to keep.
-        object_aliases:  Visual Genome's ``object_alias.txt``: names of one thing a line, the first is shown.
+        object_aliases:  Visual Genome's ``object_alias.txt``: the names of one thing a line. The one that people
+                         typed most often is shown.
         only:            numbers of the photos that count, normally those for training; None counts all.
         common:          how many of the commonest attributes are taken off the names.
 
@@ -67,19 +68,21 @@ def build_names(
         for part in split_attribute(label)
     )
     adjectives = set(_commonest(attribute_counts, common))
-    object_counts: Counter[str] = Counter()
+    typed: Counter[str] = Counter()
     for item, spot in _chosen(objects_json, "objects", only):
         before, thing = _split_name(clean_name(first_name(item, spot)), adjectives, one_name)
-        object_counts[thing] += 1
+        typed[thing] += 1
         attribute_counts.update(before)
-    shown = _commonest(object_counts, objects)
-    if not shown:
+    things = _together(typed, one_name)
+    ranked = sorted((-counts.total(), _commonest(counts, 1)[0], one) for one, counts in things.items())[:objects]
+    if not ranked:
         among = "" if only is None else f" in the {len(only):,} photos that count"
         raise DataInvalid(f"{objects_json} names no object{among}; are these the numbers of its photos?")
+    ids = {one: number for number, (_, _, one) in enumerate(ranked)}
+    synonyms = {name: ids[one] for name, one in one_name.items() if one in ids}
     described = _commonest(attribute_counts, attributes)
-    object_ids = {name: number for number, name in enumerate(shown)}
-    synonyms = {name: object_ids[one] for name, one in one_name.items() if one in object_ids}
-    return Names(shown, described, object_ids | synonyms, {name: number for number, name in enumerate(described)})
+    attribute_ids = {name: number for number, name in enumerate(described)}
+    return Names(tuple(shown for _, shown, _ in ranked), described, ids | synonyms, attribute_ids)
 
 
 def _chosen(path: Path | str, key: str, only: Collection[int] | None) -> Iterator[tuple[dict, str]]:
@@ -91,23 +94,32 @@ def _chosen(path: Path | str, key: str, only: Collection[int] | None) -> Iterato
             yield from listed(entry, key, place)
 
 
-def _split_name(name: str, adjectives: Collection[str], one_name: Mapping[str, str]) -> tuple[list[str], str]:
-    """The adjectives in front, and the thing; one word always stays."""
+def _split_name(name: str, adjectives: Collection[str], whole: Collection[str]) -> tuple[list[str], str]:
+    """The adjectives in front, and the thing; one word always stays, and so do the names of ``whole``."""
     before: list[str] = []
-    while name not in one_name and " " in name and name.split(" ", 1)[0] in adjectives:
+    while name not in whole and " " in name and name.split(" ", 1)[0] in adjectives:
         word, name = name.split(" ", 1)
         before.append(word)
-    return before, one_name.get(name, name)
+    return before, name
+
+
+def _together(typed: Mapping[str, int], one_name: Mapping[str, str]) -> dict[str, Counter[str]]:
+    """What was typed for each thing; a name with a comma would be two in the file, so it is left out."""
+    things: dict[str, Counter[str]] = {}
+    for name, count in typed.items():
+        if name and "," not in name:
+            things.setdefault(one_name.get(name, name), Counter())[name] = count
+    return things
 
 
 def _commonest(counts: Mapping[str, int], size: int) -> tuple[str, ...]:
-    """The names of the highest counts; a name with a comma would stand for two in the file."""
+    """The names of the highest counts."""
     able = (name for name in counts if name and "," not in name)
     return tuple(sorted(able, key=lambda name: (-counts[name], name))[:size])
 
 
 def read_aliases(path: Path | str) -> dict[str, str]:
-    """Every name of an alias file to the one that is shown; a name on two lines belongs to the first.
+    """Every name of an alias file to the first of its line; a name on two lines belongs to the upper one.
 
     Raises:
         DataMissing: there is no such file.

@@ -122,8 +122,8 @@ class RealSource:
 
     @cached_property
     def _genome(self) -> tuple[dict[str, list[DetectionRecord]], Names, Cleaning]:
-        """Records by split in the ids of the reduced names, and what was dropped. ``splits.json`` says where a photo belongs (as
-        ``updown-lab prepare visual-genome`` writes it); without it one photo in eight is for testing."""
+        """Records by split in the ids of the reduced names, and what was dropped. ``splits.json`` says where a photo
+        belongs (as ``updown-lab prepare visual-genome`` writes it); without it one photo in eight is for testing."""
         vocabulary = read_names(*(self.root / "vg_vocab" / f"{name}_vocab.txt" for name in ("objects", "attributes")))
         files = [self.root / "vg_core" / f"{name}.json" for name in ("objects", "attributes")]
         sizes = self.root / "vg_core" / "image_data.json"

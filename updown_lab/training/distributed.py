@@ -3,9 +3,9 @@
 A step always takes the same items, ``TrainingConfig.batch_size`` of them. They are cut into equal *shares*: processes
 take theirs side by side, ``accumulate`` takes them one after the other. So neither changes what is learned, only time
 and memory: two processes equal one process with ``accumulate=2``, dropout and mirrored photos included, because random
-numbers follow from (seed, step, share). Both equal one undivided step, if the loss is a mean over items (or over
-anything of which the shares have equally many: a mean over words weighs short captions of one share like long ones of
-another), if nothing is drawn at random, and if BatchNorm sleeps (awake it sees one share at a time).
+numbers follow from (seed, step, share). Both equal one undivided step, if the loss is a mean over items (or divides by
+what the whole step has, as the captioner's mean over words does), if nothing is drawn at random, and if BatchNorm
+sleeps (awake it sees one share at a time).
 """
 
 import os

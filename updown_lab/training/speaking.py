@@ -16,6 +16,7 @@ from updown_lab.models.teaching import teaching_loss
 from updown_lab.regions import RegionBatch
 from updown_lab.store.feature_store import FeatureStore
 from updown_lab.text import END, PAD, UNKNOWN, Vocabulary, pad_ids
+from updown_lab.training.distributed import Share, share, step_seed
 from updown_lab.training.loop import Batches, fit
 from updown_lab.training.losses import caption_cross_entropy
 
@@ -46,21 +47,25 @@ class CaptionImages:
         """Regions of some images."""
         return self.store.batch([self.image_ids[row] for row in rows]).to(self.device)
 
-    def captions(self, rows: Sequence[int], count: int = 0) -> tuple[Tensor, Tensor]:
-        """Captions of some images: ids (N, T) that end with END, and the image row (N,) of each.
+    def captions(self, rows: Sequence[int], count: int = 0, seed: int | None = None) -> list[list[list[int]]]:
+        """Captions of some images, each a list of ids without END.
 
         Args:
             rows:  places of the images in this split.
-            count: so many drawn captions of each image, with torch's random numbers; 0 gives all of them.
+            count: so many drawn captions of each image; 0 gives all of them.
+            seed:  of the draw; by default torch's own random numbers.
         """
-        chosen = [self.ids[row] if not count else self._drawn(self.ids[row], count) for row in rows]
-        targets = pad_ids([[*caption, END] for captions in chosen for caption in captions])
-        owners = [place for place, captions in enumerate(chosen) for _ in captions]
-        return targets.to(self.device), torch.tensor(owners, device=self.device)
+        if not count:
+            return [self.ids[row] for row in rows]
+        chance = None if seed is None else torch.Generator().manual_seed(seed)
+        orders = [torch.randperm(len(self.ids[row]), generator=chance)[:count].tolist() for row in rows]
+        return [[self.ids[row][place] for place in order] for row, order in zip(rows, orders, strict=True)]
 
-    @staticmethod
-    def _drawn(captions: list[list[int]], count: int) -> list[list[int]]:
-        return [captions[place] for place in torch.randperm(len(captions))[:count].tolist()]
+    def targets(self, captions: Sequence[Sequence[Sequence[int]]]) -> tuple[Tensor, Tensor]:
+        """Captions of images as ids (N, T) that end with END, and the image row (N,) of each, on the device."""
+        targets = pad_ids([[*caption, END] for of_image in captions for caption in of_image])
+        owners = [place for place, of_image in enumerate(captions) for _ in of_image]
+        return targets.to(self.device), torch.tensor(owners, device=self.device)
 
     def reward(self, end_token: int | None = None) -> CiderD:
         """CIDEr-D with this split's captions as references and for the document frequencies."""
@@ -95,20 +100,33 @@ def train_captioner(
     """Cross-entropy on people's captions; Anderson et al. 2018, Sec. 3.2.3.
 
     A step takes ``cfg.cross_entropy.batch_size`` images and ``cfg.teaching.captions_per_image`` captions of each; the
-    regions of an image are projected once for all of them.
+    regions of an image are projected once for all of them. A word weighs the same in whatever share of a step it is:
+    each share knows all captions of the step, so several processes learn what one would.
     """
-    settings = cfg.cross_entropy
+    settings, count = cfg.cross_entropy, cfg.teaching.captions_per_image
     batches = Batches(len(train), settings.batch_size, cfg.seed)
 
     def losses_at(step: int) -> dict[str, Tensor]:
-        rows = batches.rows(step)
-        targets, owners = train.captions(rows, cfg.teaching.captions_per_image)
-        share = cfg.teaching.scheduled_sampling * step / max(1, settings.steps)
-        return {"cross_entropy": imitation_loss(model, train.regions(rows), targets, owners, cfg.teaching, share)}
+        mine, rows = share(), batches.rows(step)
+        whole = [row for number in range(mine.of) for row in batches.rows(step, Share(number, mine.of))]
+        captions = train.captions(whole, count, step_seed(cfg.seed, step, Share()))
+        words = sum(counted_words(caption, cfg.teaching) for of_image in captions for caption in of_image) / mine.of
+        targets, owners = train.targets(captions[mine.number * len(rows) :][: len(rows)])
+        own = cfg.teaching.scheduled_sampling * step / max(1, settings.steps)
+        return {"cross_entropy": imitation_loss(model, train.regions(rows), targets, owners, cfg.teaching, own, words)}
 
     fit(model, losses_at, settings, folder, cfg.seed, lambda: validation_score(model, validation, cfg),
         "captions: cross-entropy")  # fmt: skip
     return model
+
+
+def counted_words(caption: Sequence[int], cfg: TeachingConfig) -> int:
+    """How many words of a caption are taught, END included.
+
+    >>> counted_words([7, UNKNOWN], TeachingConfig(skip_unknown=True))
+    2
+    """
+    return len(caption) + 1 - (caption.count(UNKNOWN) if cfg.skip_unknown else 0)
 
 
 def imitation_loss(
@@ -117,7 +135,8 @@ def imitation_loss(
     targets: Tensor,
     owners: Tensor,
     cfg: TeachingConfig,
-    share: float = 0.0,
+    own: float = 0.0,
+    words: float | None = None,
 ) -> Tensor:
     """Cross-entropy of a batch, by hand-written gradients or by the readable model: the same number.
 
@@ -127,22 +146,23 @@ def imitation_loss(
         targets: (N, T) long, words then END then PAD.
         owners:  (N,) long, the image of each caption.
         cfg:     scale, smoothing, which words count.
-        share:   of words read from the model's own mouth at this step (scheduled sampling).
+        own:     share of words read from the model's own mouth at this step (scheduled sampling).
+        words:   what the sum over words is divided by; by default how many are taught here.
 
     Returns:
         () float, nats a word times ``cfg.loss_scale``.
     """
     counted = (targets != PAD) & ~((targets == UNKNOWN) & cfg.skip_unknown)
-    importance = counted * (cfg.loss_scale / counted.sum().clamp(min=1))
-    fast, words = cfg.fast and in_full_precision(regions), shift_right(targets)
-    if share > 0:
+    importance = counted * (cfg.loss_scale / (counted.sum().clamp(min=1) if words is None else max(words, 1)))
+    fast, read = cfg.fast and in_full_precision(regions), shift_right(targets)
+    if own > 0:
         if fast and says_it_twice_alike(model):
-            lesson = rehearse_lesson(model, regions, targets, owners, share)
+            lesson = rehearse_lesson(model, regions, targets, owners, own)
             return rehearsal_loss(model, lesson, importance, cfg.label_smoothing)
-        words = quietly(model, lambda: rehearse_lesson(model, regions, targets, owners, share)).read
+        read = quietly(model, lambda: rehearse_lesson(model, regions, targets, owners, own)).read
     if fast:
-        return teaching_loss(model, regions, targets, owners, importance, cfg.label_smoothing, words)
-    log_probs, _ = model(regions, words, owners)
+        return teaching_loss(model, regions, targets, owners, importance, cfg.label_smoothing, read)
+    log_probs, _ = model(regions, read, owners)
     return caption_cross_entropy(log_probs, targets, importance, cfg.label_smoothing)
 
 
