@@ -70,12 +70,12 @@ def test_only_training_photos_count(build):
 
 def test_common_adjectives_leave_the_name_and_count_as_attributes(build):
     objects = {1: ["white dog", "white dog", "big white dog", "hot dog", "white", "big"], 2: ["white"]}
-    labels = {1: ["white"] * 5 + ["big"] * 4 + ["hot"] * 3}
+    labels = {1: ["white"] * 4 + ["big"] * 5 + ["hot"] * 3}
 
     names = build(objects, labels, common=2)
 
     assert names.objects == ("dog", "white", "big", "hot dog")  # 3, 2, 1, 1; one word is a thing of its own
-    assert names.attributes == ("white", "big", "hot")  # 5 + 3, 4 + 1, 3
+    assert names.attributes == ("white", "big", "hot")  # 4 + 3, 5 + 1, 3
     assert build(objects, labels, common=3).objects == ("dog", "white", "big")  # now "hot" is common, too
 
 

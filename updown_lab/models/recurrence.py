@@ -81,7 +81,7 @@ class Step:
         kept:    where they stood in the step before: (n,) long, or the slice of the first n; unused in the first.
         doors1, cell1, hidden1: (n, 4H), (n, H), (n, H) of the attention LSTM; doors after sigmoid and tanh.
         weights: (n, K), attention.
-        seen:    (n, C), what attention gave.
+        seen:    (n, C), what attention gave; None where the table is in gate space, and nobody asks again.
         doors2, cell2, hidden2: of the language LSTM.
     """
 
@@ -91,7 +91,7 @@ class Step:
     cell1: Tensor
     hidden1: Tensor
     weights: Tensor
-    seen: Tensor
+    seen: Tensor | None
     doors2: Tensor
     cell2: Tensor
     hidden2: Tensor
@@ -135,7 +135,10 @@ def think(gates: Tensor, rows: Tensor, kept: Tensor | slice, before: Step | None
     scores = _fit(h1, rows, view, weights) @ (2 * weights.score)
     alpha = masked_softmax(scores, view.mask[view.images[rows]])
     seen = view.by_sentence(view.by_image(alpha, rows) @ view.table, rows)
-    heard = weights.bias + seen if weights.seen is None else torch.addmm(weights.bias, seen, weights.seen.t())
+    if weights.seen is None:
+        heard, seen = seen.add_(weights.bias), None
+    else:
+        heard = torch.addmm(weights.bias, seen, weights.seen.t())
     doors2 = heard.addmm_(h1, weights.language[:, :size].t())
     if h2 is not None:
         doors2.addmm_(h2, weights.language[:, size:].t())

@@ -122,6 +122,7 @@ class _Rewound(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, d_hidden):
         steps, view, weights = ctx.steps, ctx.view, ctx.weights
+        del ctx.steps, ctx.view, ctx.weights  # nothing else frees the tape before the last gradient is there
         found = rewind(steps, d_hidden, view, weights)
         h1 = torch.cat([step.hidden1 for step in steps])
         h1_before, h2_before = (torch.cat(_befores(steps, name)) for name in ("hidden1", "hidden2"))
