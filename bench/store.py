@@ -1,7 +1,8 @@
 """Reading features: the store beside one HDF5 dataset an image, the TSV beside csv + base64, and memory.
 
-The reference for the store reads features alone, ours reads features, boxes and the mask. Cold runs drop the files
-from the page cache and read in a fresh process; the cache of the host below a virtual machine is not controlled.
+The reference for the store reads features alone, ours reads features, boxes and the mask. torch gets one thread, as in
+the worker of a loader. Cold runs drop the files from the page cache and read in a fresh process; the cache of the host
+below a virtual machine is not controlled.
 """
 
 import base64
@@ -36,7 +37,7 @@ MEGABYTE = 1 << 20
 def records(quick: bool = False) -> list[Record]:
     """store-read-warm, store-read-cold (and both in float16), tsv-read, store-memory."""
     rounds = 5 if quick else 11
-    with _folder() as folder:
+    with _one_thread(), _folder() as folder:
         images = _make_stores(folder, 400 if quick else 2000)
         found = []
         for name, warm, cold in (("float32", 6.0, 3.5), ("float16", 0.0, 0.0)):
@@ -138,7 +139,13 @@ def _memory(folder: Path, megabytes: int) -> Record:
 
 def _child(*words) -> tuple[float, float]:
     command = [sys.executable, "-m", "bench.store", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | {"TQDM_DISABLE": "1"})
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"},
+    )
     first, second = done.stdout.split()
     return float(first), float(second)
 
@@ -180,6 +187,16 @@ def _peak() -> float:
 
 
 # Material.
+
+
+@contextmanager
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @contextmanager

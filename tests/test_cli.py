@@ -24,7 +24,7 @@ OPTIONS = {
     "convert": ("--out", "--from", "--to"),
     "verify": (),
     "look": ("image", "--picture", "--top", "--run-folder", "--features", "--weights"),
-    "describe": ("image", "--picture", "--run-folder", "--features"),
+    "describe": ("image", "--picture", "--run-folder", "--features", "--captioner", "--words", "--weights"),
     "ask": ("image", "question", "--picture", "--run-folder"),
     "evaluate": ("results", "--captions", "--questions", "--annotations"),
     "doctor": (),

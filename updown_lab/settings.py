@@ -136,7 +136,7 @@ class CaptionerConfig:
     maximum_words: int = 20
     minimum_count: int = 5
     standardise: bool = False  # z-score the features with the training set's mean and deviation
-    # Variants that people use, each one line of an ablation; the defaults are the paper. docs/checkpoints.md has them.
+    # Variants that people use, each one line of an ablation; the defaults are the paper. docs/captioner.md has them.
     projection_size: int = 0  # regions and their mean through a layer of so many ReLUs first; 0 leaves them as they are
     batch_norm: int = 0  # of regions, padding not counted: 0 none, 1 before the projection, 2 before and after
     normalise: str = "none"  # to length 1: "none", "all" regions, or "attended" (their mean stays raw)

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from updown_lab.commands.parsing import command, eyes_of, eyes_options, finished_options
-from updown_lab.errors import DataMissing
+from updown_lab.errors import ConfigError, DataMissing
 
 
 def add(commands) -> None:
@@ -14,13 +14,18 @@ def add(commands) -> None:
     added.add_argument("--picture", default="regions.png", help="where to save it (default %(default)s)")
     added.add_argument("--top", type=int, default=10, help="so many of the surest regions (default %(default)s)")
     eyes_options(added)
-    for name, run, text in (("describe", describe, "caption a picture"), ("ask", ask, "ask about a picture")):
-        added = command(commands, name, run, text)
-        added.add_argument("image")
-        if name == "ask":
-            added.add_argument("question")
-        added.add_argument("--picture", help="save where the model looked as a picture")
-        finished_options(added)
+    added = command(commands, "describe", describe, "caption a picture")
+    added.add_argument("image")
+    added.add_argument("--picture", help="save where the model looked as a picture")
+    added.add_argument("--captioner", metavar="CHECKPOINT", help="a captioner that was trained elsewhere: ruotianluo's "
+                       "model.pth, updown-baseline's checkpoint, the authors' Caffe HDF5")  # fmt: skip
+    added.add_argument("--words", metavar="FILE", help="its vocabulary, if that is not beside it")
+    eyes_options(added)
+    added = command(commands, "ask", ask, "ask about a picture")
+    added.add_argument("image")
+    added.add_argument("question")
+    added.add_argument("--picture", help="save where the model looked as a picture")
+    finished_options(added)
 
 
 def look(options) -> None:
@@ -40,11 +45,31 @@ def look(options) -> None:
 
 
 def describe(options) -> None:
-    """Caption one picture."""
-    image, run, regions = _look(options)
-    words, caption = run.describe(regions)
+    """Caption one picture, with a run's captioner or with an imported one."""
+    if options.captioner:
+        image, words, caption, regions = _describe_imported(options)
+    else:
+        image, run, regions = _look(options)
+        words, caption = run.describe(regions)
     print(" ".join(words))
     _picture(options, image, regions, words, caption.weights)
+
+
+def _describe_imported(options):
+    from updown_lab.config import DecodeConfig
+    from updown_lab.decode import beam_search
+    from updown_lab.models.imports import import_captioner
+    from updown_lab.regions import collate_regions
+
+    image = _load(options.image)
+    model, vocabulary, facts = import_captioner(options.captioner, options.words)
+    eyes = eyes_of(options)
+    if eyes.encoder.feature_dim != facts["feature_dim"]:
+        raise ConfigError(f"{options.captioner} reads {facts['feature_dim']} numbers a region, but these eyes give "
+                          f"{eyes.encoder.feature_dim}; choose others with --features and --weights")  # fmt: skip
+    regions = eyes.encoder.encode([image])[0]
+    caption = beam_search(model, collate_regions([regions]), DecodeConfig())[0][0]
+    return image, vocabulary.decode(caption.words).split(), caption, regions
 
 
 def ask(options) -> None:
@@ -61,7 +86,10 @@ def ask(options) -> None:
 def _look(options):
     from updown_lab.pipeline.finished import FinishedRun
 
-    image, run = _load(options.image), FinishedRun(options.run_folder, options.features)
+    if getattr(options, "weights", None) or getattr(options, "changes", None) or getattr(options, "device", None):
+        raise ConfigError("--weights, --set and --device go with --captioner; a run's captioner knows its own eyes")
+    folder = options.run_folder or "runs/quickstart"
+    image, run = _load(options.image), FinishedRun(folder, options.features)
     return image, run, run.see(image)
 
 

@@ -15,7 +15,7 @@ from updown_lab.vision.detector import BottomUpDetector, Detections
 from updown_lab.vision.fpn import CocoEncoder
 from updown_lab.vision.grid import GridEncoder, grid_boxes
 from updown_lab.vision.pixels import target_size
-from updown_lab.vision.selection import Selection, select_regions
+from updown_lab.vision.selection import Selection, select_detections
 from updown_lab.vision.shapes import at_size, see_in_batches, thicken
 from updown_lab.vision.trunk import Trunk
 
@@ -129,11 +129,8 @@ class RegionEncoder:
         return target_size(*image.shape[-2:], self.detector.cfg.image_min, self.detector.cfg.image_max)
 
     def _select(self, detections: Detections) -> Regions:
-        detections = detections.cpu()
-        regressed = self.cfg.boxes == "regressed"
-        candidates = detections.boxes() if regressed else detections.proposals
-        chosen = select_regions(detections.probabilities, candidates, self.cfg)
-        boxes = candidates[chosen.rows, chosen.classes] if regressed else candidates[chosen.rows]
+        detections = detections.cpu()  # NMS here is in double precision, which Apple's MPS does not have
+        chosen, boxes = select_detections(detections, self.cfg)
         return _regions(detections, chosen, boxes, self.source)
 
 

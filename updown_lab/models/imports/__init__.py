@@ -1,4 +1,4 @@
-"""Captioners that others trained, as ours: ruotianluo's, updown-baseline's and the authors' own. docs/checkpoints.md"""
+"""Captioners that others trained, as ours: ruotianluo's, updown-baseline's and the authors' own. docs/captioner.md"""
 
 from collections.abc import Mapping
 from pathlib import Path
