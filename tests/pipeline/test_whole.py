@@ -1,5 +1,6 @@
 """The whole pipeline in processes of its own, on a world of forty pictures, every training four steps long."""
 
+import csv
 import json
 import os
 import re
@@ -147,11 +148,15 @@ def test_a_folder_of_pictures_can_be_encoded_and_bad_ones_are_listed(run, tmp_pa
     (tmp_path / "pictures/broken.jpg").write_bytes(pictures[0].read_bytes()[:200])
     (tmp_path / "pictures" / pictures[0].with_suffix(".png").name).write_bytes(pictures[0].read_bytes())
 
-    done = updown("extract", tmp_path / "pictures", "--store", tmp_path / "store", "--run-folder", folder)
+    done = updown("extract", tmp_path / "pictures", "--out", tmp_path / "store", "--run-folder", folder)
 
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "2 pictures in" in done.stdout
-    assert "left out: " in done.stderr and "broken.jpg" in done.stderr and "the same id" in done.stderr
+    assert "2 left out, listed in" in done.stderr
+    twin = pictures[0].with_suffix(".png").name
+    with open(tmp_path / "store.problems.csv", newline="") as file:
+        assert [row["file"] for row in csv.DictReader(file)] == sorted([twin, "broken.jpg"])
+    assert f"belongs to {pictures[0].name} already" in done.stderr
     assert (tmp_path / "store/manifest.json").exists()
 
 

@@ -142,7 +142,7 @@ def test_the_reward_of_self_critical_training_pays_for_stopping_and_that_of_vali
     store, captions, tmp_path, monkeypatch
 ):
     cfg, asked, reward = settings(**{"scst.training.steps": 1}), [], captions.reward
-    monkeypatch.setattr(captions, "reward", lambda *end: asked.append(end) or reward(*end))
+    monkeypatch.setattr(captions, "reward", lambda *how: asked.append(how[:1]) or reward(*how))
 
     model = new_captioner(store, Vocabulary.build(SENTENCES, 1), cfg)
     train_self_critical(model, captions, captions, cfg, tmp_path)

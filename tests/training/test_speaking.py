@@ -9,12 +9,14 @@ import torch
 
 from updown_lab.config import TeachingConfig, override, preset
 from updown_lab.datasets.coco import CaptionRecord
-from updown_lab.errors import ConfigError, UpdownError
+from updown_lab.errors import ConfigError, DataInvalid, UpdownError
+from updown_lab.metrics.reward import Reward
 from updown_lab.models.captioner import UpDownCaptioner, shift_right
 from updown_lab.models.rehearsal import rehearsal_loss, rehearse_lesson
 from updown_lab.models.teaching import teaching_loss
 from updown_lab.regions import RegionBatch
 from updown_lab.text import END, PAD, UNKNOWN, Vocabulary
+from updown_lab.training import speaking
 from updown_lab.training.self_critical import _beam, _read_again, _samples, sanity_panel, train_self_critical
 from updown_lab.training.speaking import CaptionImages, imitation_loss, train_captioner
 
@@ -271,3 +273,29 @@ def test_the_panel_is_kept_beside_the_history(tmp_path):
     train_self_critical(Untrained("cat").model, data, data, config(), tmp_path)
 
     assert json.loads((tmp_path / "panel.json").read_text())["known"] == 1.0
+
+
+def test_document_frequencies_are_kept_and_those_of_another_vocabulary_are_refused(tmp_path):
+    counts = tmp_path / "df.npz"
+    said = torch.tensor([[4, 5, END]])
+
+    first = images().reward(END, frequencies=counts).score([0], said)
+    again = images().reward(END, frequencies=counts).score([0], said)
+
+    assert counts.exists() and first == again == images().reward(END).score([0], said)
+    other = images(vocabulary=Vocabulary.build(SENTENCES[::-1], 2))
+    with pytest.raises(DataInvalid, match=r"counted on another corpus: vocabulary .* to rebuild, delete it"):
+        other.reward(END, frequencies=counts)
+    with pytest.raises(DataInvalid, match="end token"):
+        images().reward(frequencies=counts)
+
+
+def test_bleu_counts_in_the_reward_of_self_critical_training_but_not_in_validation(tmp_path, monkeypatch):
+    cfg = override(preset("tiny"), **{"scst.bleu": 3.0, "scst.training.steps": 1, "scst.training.batch_size": 3})
+    asked = []
+    monkeypatch.setattr(speaking, "Reward", lambda *how: asked.append(how[1:3]) or Reward(*how))
+
+    train_self_critical(model(), images(), images(), cfg, tmp_path)
+
+    assert asked == [(END, 3.0), (None, 0.0)]
+    assert (tmp_path / "panel.json").exists() and (tmp_path / "document_frequencies.npz").exists()

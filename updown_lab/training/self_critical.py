@@ -1,4 +1,4 @@
-"""The recipe that teaches the captioner to please CIDEr-D, in the four forms that go by the name of SCST.
+"""The recipe that teaches the captioner to please CIDEr-D (and BLEU-4), in four forms that go by the name of SCST.
 
     form           candidates            baseline                          who
     rennie         drawn sentences       the greedy sentence               Rennie et al. 2017
@@ -25,12 +25,13 @@ from updown_lab.config import Config
 from updown_lab.decode import Caption, beam_search, greedy, sample
 from updown_lab.errors import ConfigError, UpdownError
 from updown_lab.files import write_json
-from updown_lab.metrics.cider_d import CiderD
+from updown_lab.metrics.reward import Reward
 from updown_lab.models.captioner import UpDownCaptioner, shift_right
 from updown_lab.models.rehearsal import rehearsal_loss, rehearse
 from updown_lab.models.teaching import teaching_loss
 from updown_lab.regions import RegionBatch
 from updown_lab.text import END, PAD, pad_ids
+from updown_lab.training import distributed
 from updown_lab.training.loop import Batches, fit
 from updown_lab.training.losses import advantages, self_critical_loss
 from updown_lab.training.speaking import (
@@ -60,10 +61,11 @@ def train_self_critical(
         train:      its references are those of the reward.
         validation: decoded for the history.
         cfg:        ``scst`` and ``captioner`` are read.
-        folder:     for checkpoints, and for ``panel.json`` before the first update.
+        folder:     for checkpoints, ``panel.json`` before the first update, and ``document_frequencies.npz``.
 
     Raises:
         ConfigError: an unknown form.
+        DataInvalid: the folder's document frequencies are of another vocabulary, tokeniser or split.
         UpdownError: the reward is zero everywhere, so that nothing could be learned.
     """
     if cfg.scst.form not in FORMS:
@@ -71,9 +73,12 @@ def train_self_critical(
     kind, baseline = FORMS[cfg.scst.form]
     settings, words = cfg.scst.training, cfg.captioner.maximum_words
     batches = Batches(len(train), settings.batch_size, cfg.seed + 1)
-    reward = train.reward(END) if cfg.scst.end_token else train.reward()
+    counts = Path(folder) / "document_frequencies.npz" if distributed.is_first() else None
+    reward = train.reward(END if cfg.scst.end_token else None, cfg.scst.bleu, counts)
     if not (Path(folder) / "checkpoint.pt").exists():
-        write_json(Path(folder) / "panel.json", sanity_panel(model, train, reward, cfg), indent=1)
+        panel = sanity_panel(model, train, reward, cfg)
+        if distributed.is_first():
+            write_json(Path(folder) / "panel.json", panel, indent=1)
 
     def losses_at(step: int) -> dict[str, Tensor]:
         rows = batches.rows(step)
@@ -137,15 +142,15 @@ def with_end(caption: Caption) -> list[int]:
     return [*caption.words, END] if caption.ended else [*caption.words]
 
 
-def _scores(reward: CiderD, images: Tensor, ids: Tensor) -> Tensor:
+def _scores(reward: Reward, images: Tensor, ids: Tensor) -> Tensor:
     return torch.from_numpy(reward.score(images, ids)).float()
 
 
-def sanity_panel(model: UpDownCaptioner, images: CaptionImages, reward: CiderD, cfg: Config) -> dict:
+def sanity_panel(model: UpDownCaptioner, images: CaptionImages, reward: Reward, cfg: Config) -> dict:
     """What tells beforehand whether self-critical training can work: "CIDEr drops in SCST" has few causes.
 
     Returns:
-        reward:   mean CIDEr-D (0 to 10) of greedy captions of some training images; zero means nothing to climb.
+        reward:   mean reward (CIDEr-D: 0 to 10) of greedy captions of training images; zero means nothing to climb.
         ended:    share of these captions that ended by themselves; cross-entropy was too short if it is low.
         known:    share of their words that occur in the references at all; a wrong vocabulary shows here.
         learning_rate_ratio: self-critical over cross-entropy; 0.1 (the paper) or less is usual.

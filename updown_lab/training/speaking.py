@@ -7,9 +7,10 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from updown_lab.config import Config, TeachingConfig
+from updown_lab.config import Config, TeachingConfig, fingerprint
 from updown_lab.decode import Caption, beam_search, greedy
-from updown_lab.metrics.cider_d import CiderD
+from updown_lab.metrics.document_frequencies import DocumentFrequencies, source_of
+from updown_lab.metrics.reward import Reward
 from updown_lab.models.captioner import UpDownCaptioner, shift_right
 from updown_lab.models.rehearsal import rehearsal_loss, rehearse_lesson
 from updown_lab.models.teaching import teaching_loss
@@ -39,6 +40,7 @@ class CaptionImages:
         self.image_ids = [record.image_id for record in records]
         self.ids = [[vocabulary.encode(text, maximum_words) for text in record.captions] for record in records]
         self.store, self.device = store, torch.device(device)
+        self.source = source_of(vocabulary, fingerprint(self.image_ids), maximum_words)
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -67,9 +69,21 @@ class CaptionImages:
         owners = [place for place, of_image in enumerate(captions) for _ in of_image]
         return targets.to(self.device), torch.tensor(owners, device=self.device)
 
-    def reward(self, end_token: int | None = None) -> CiderD:
-        """CIDEr-D with this split's captions as references and for the document frequencies."""
-        return CiderD(self.ids, end_token)
+    def reward(self, end_token: int | None = None, bleu: float = 0.0, frequencies: Path | None = None) -> Reward:
+        """CIDEr-D, and some BLEU-4, with this split's captions as references and for the document frequencies.
+
+        Args:
+            end_token:   see ``Reward``.
+            bleu:        weight of BLEU-4.
+            frequencies: file that keeps the counts; one that is there must be of this vocabulary, tokeniser and split.
+
+        Raises:
+            DataInvalid: the file was counted on something else; the message says how to rebuild it.
+        """
+        if frequencies is None:
+            return Reward(self.ids, end_token, bleu)
+        counted = DocumentFrequencies.load_or_count(frequencies, self.ids, self.source, end_token)
+        return Reward(self.ids, end_token, bleu, counted)
 
 
 def validation_score(model: UpDownCaptioner, images: CaptionImages, cfg: Config) -> dict[str, float]:

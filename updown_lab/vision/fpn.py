@@ -115,6 +115,15 @@ class CocoEncoder:
         self.feature_dim: int = model.roi_heads.box_predictor.cls_score.in_features
 
     def encode(self, images: Sequence[Tensor], records=None) -> list[Regions]:
+        """Find and describe boxes, images of one size at a time.
+
+        Args:
+            images:  (3, H, W) float in [0, 1] RGB, of any sizes.
+            records: not read; every encoder may be given them.
+
+        Returns:
+            one ``Regions`` an image, in order, in main memory, boxes in pixels of that image; without attributes.
+        """
         return see_in_batches(images, self._see, self._seen)
 
     def _see(self, images: list[Tensor], positions: list[int]) -> list[Regions]:

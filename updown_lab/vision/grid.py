@@ -45,6 +45,15 @@ class GridEncoder:
         self.feature_dim = self.trunk.feature_dim
 
     def encode(self, images: Sequence[Tensor], records=None) -> list[Regions]:
+        """Cut every image into the same cells, images of one size at a time.
+
+        Args:
+            images:  (3, H, W) float in [0, 1] RGB, of any sizes.
+            records: not read; every encoder may be given them.
+
+        Returns:
+            one ``Regions`` an image, in order, in main memory: N * N cells in reading order, without classes.
+        """
         return see_in_batches(images, self._see, self._seen)
 
     def _see(self, images: list[Tensor], positions: list[int]) -> list[Regions]:

@@ -72,8 +72,8 @@ def at_size(regions: Regions, size: tuple[int, int]) -> Regions:
     """
     if regions.image_size == tuple(size):
         return regions
-    (width, height), (before_width, before_height) = size, regions.image_size
-    across, down = width / before_width, height / before_height
-    boxes = regions.boxes * regions.boxes.new_tensor([across, down, across, down])
-    limits = boxes.new_tensor([width, height, width, height])
-    return replace(regions, boxes=torch.minimum(boxes, limits), image_size=(width, height))
+    (width, height), before = size, regions.boxes.new_tensor(regions.image_size).repeat(2)
+    limits = before.new_tensor([width, height, width, height])
+    # Multiplied before it is divided: a whole image stays a whole image, which a rounded factor would cut a little.
+    boxes = torch.minimum(regions.boxes * limits / before, limits)
+    return replace(regions, boxes=boxes, image_size=(width, height))
