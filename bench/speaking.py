@@ -59,11 +59,11 @@ def batch(seed: int = 0) -> tuple[RegionBatch, Tensor, Tensor, list[list[list[in
 
 
 class Step:
-    """Forward, backward, clip, Adam."""
+    """Forward, backward, clip, Adam. With a learning rate of zero, so that both sides go on saying equally much."""
 
     def __init__(self, parameters, loss_of, **options):
         self.parameters, self.loss_of = list(parameters), loss_of
-        self.optimiser = torch.optim.Adam(self.parameters, 5e-4, **options)
+        self.optimiser = torch.optim.Adam(self.parameters, 0.0, **options)
 
     def forget(self) -> None:
         """Drop the gradients."""

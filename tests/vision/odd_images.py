@@ -84,7 +84,7 @@ def make_good(folder: Path) -> list[str]:
     picture.convert("RGBA").save(folder / "transparent.png")
     picture.convert("LA").save(folder / "grey-transparent.png")
     Image.fromarray(np.asarray(noise).astype(np.uint16) * 257).save(folder / "sixteen-bit.png")
-    Image.fromarray(np.asarray(noise).astype(np.uint16) * 257).save(folder / "sixteen-bit.tif")
+    Image.fromarray(np.asarray(noise).astype(np.uint16) * 257).save(folder / "sixteen-bit-grey.tif")
     picture.save(folder / "moving.gif", save_all=True, append_images=[noise.convert("RGB").resize((60, 40))])
     for orientation in range(1, 9):
         save_held(folder / f"held-{orientation}.jpg", orientation)

@@ -28,6 +28,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")  # first bytes of image files
 _opening = threading.Lock()
 _large = threading.Lock()  # two very large files are not decoded at the same time
 
@@ -142,7 +143,7 @@ def _decode(path: Path, file: Image.Image, most: int | None) -> Picture:
     if needed > DECODING:
         raise PictureInvalid(
             path,
-            f"{width} x {height} pixels need {needed / 2**30:.1f} GB as {file.format}, the limit is "
+            f"{width} x {height} pixels need {needed / 2**30:,.1f} GB as {file.format}, the limit is "
             f"{DECODING / 2**30:.0f} GB; shrink it, or save it as a baseline JPEG, which can be read at a smaller size",
         )
     if needed > DECODING // 8:
@@ -204,14 +205,23 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _reason(path: Path, error: Exception) -> str:
-    """What was wrong, in words for a list of many files."""
+    """What was wrong, in words for a list of many files; a decoder's own words stand in brackets."""
     if isinstance(error, UnidentifiedImageError):
         with open(path, "rb") as file:
             start = file.read(12)
-        return f"not an image, it starts with {start!r}" if start else "the file is empty"
+        if not start:
+            return "the file is empty"
+        if start.startswith(_SIGNATURES):
+            return "cut off or damaged: it starts like an image, and the rest is missing or makes no sense"
+        page = start.lstrip().startswith(b"<")
+        return f"{'a web page, not an image' if page else 'not an image'}, it starts with {start!r}"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return str(error) or type(error).__name__
+    if isinstance(error, MemoryError):
+        return "there is not enough memory to decode it"
+    if isinstance(error, ValueError):  # pixels or notes of a kind that cannot be used; the words say which
+        return str(error)
+    return f"cut off or damaged ({str(error) or type(error).__name__})"
 
 
 def batches_of_one_size(
