@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -320,3 +322,19 @@ def test_train_changes_a_number_of_the_run_that_is_there(tmp_path, monkeypatch):
     main(["train", "detector", "--out", str(tmp_path), "--set", "captioner.hidden_size=9"])
 
     assert seen == [there, replace(there, captioner=replace(there.captioner, hidden_size=9))]
+
+
+def test_a_reader_who_has_seen_enough_is_no_error():
+    """updown-lab ... | head"""
+    talk = """
+import sys
+from updown_lab import cli
+from updown_lab.commands import judging
+
+judging.doctor = lambda options: [print("x" * 1000, flush=True) for _ in range(1000)] and None
+sys.exit(cli.main(["doctor"]))
+"""
+    with subprocess.Popen([sys.executable, "-c", talk], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as talker:
+        talker.stdout.readline()
+        talker.stdout.close()
+        assert talker.stderr.read() == b"" and talker.wait() == 0

@@ -135,4 +135,4 @@ if __name__ == "__main__":
     where = Path(sys.argv[1])
     good, bad = make_good(where), make_bad(where)
     scene(20_000, 15_000).save(where / "huge.jpg")
-    print(f"{len(good) + 1} pictures that should be read and {len(bad)} that cannot be in {where}")
+    print(f"{len(good) + 2} pictures that should be read and {len(bad)} that cannot be in {where}")

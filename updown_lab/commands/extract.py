@@ -1,5 +1,6 @@
 """Features of a folder of anybody's pictures."""
 
+import shlex
 import sys
 
 from updown_lab.commands.parsing import command
@@ -56,10 +57,22 @@ def extract_folder(options) -> int:
         dtype=options.dtype,
         report=options.report,
         rename=coco_number if options.coco_ids else None,
+        command=_command(options),
     )
     print(f"{done.images} pictures in {options.store} ({done.fresh} new)")
     _tell(done)
     return 1 if done.problems else 0
+
+
+def _command(options) -> str:
+    """The same call once more, for the note in the store; the machine's own choices stay out of it."""
+    words = ["updown-lab", "extract", options.pictures, "--out", options.store, "--features", options.features]
+    for name in ("run_folder", "weights"):
+        if value := getattr(options, name):
+            words += ["--" + name.replace("_", "-"), value]
+    words += [word for change in options.changes for word in ("--set", change)]
+    words += ["--batch", str(options.batch), "--dtype", options.dtype, *(["--coco-ids"] if options.coco_ids else [])]
+    return shlex.join(words)
 
 
 def _tell(done) -> None:

@@ -17,6 +17,7 @@ from updown_lab.pipeline.eyes import Eyes
 from updown_lab.progress import progress
 from updown_lab.regions import Regions
 from updown_lab.store.writer import FeatureWriter
+from updown_lab.vision.encoders import Encoder
 from updown_lab.vision.images import ENDINGS, Picture, PictureInvalid, batches_of_one_size, read_picture
 from updown_lab.vision.shapes import at_size
 
@@ -55,6 +56,7 @@ def extract_pictures(
     dtype: str = "float16",
     report: Path | str | None = None,
     rename: Callable[[str], int | str] | None = None,
+    command: str | None = None,
     show: bool = True,
 ) -> Extraction:
     """Encode every picture of a folder and of the folders in it; what cannot be used is listed.
@@ -70,6 +72,7 @@ def extract_pictures(
         dtype:      "float16" or "float32".
         report:     CSV file for the problems; by default STORE.problems.csv.
         rename:     gives the new id of an id, for instance ``coco_number``; may raise ValueError.
+        command:    what a reader should run if the store turns out to be unfinished or damaged.
         show:       show a progress bar.
 
     Raises:
@@ -83,8 +86,11 @@ def extract_pictures(
     report = Path(report) if report else store.with_name(f"{store.name}.problems.csv")
     files, problems = find_pictures(pictures, rename)
     _refuse_other_folders(store)
+    source = eyes.encoder.source
+    settings = {"fingerprint": eyes.fingerprint, "about": eyes.about, "dtype": dtype, "source": source}
+    settings["command"] = command or f"extract_pictures({str(pictures)!r}, {str(store)!r}, …) with {source}"
     try:
-        images, fresh = _encode_all(Path(pictures), files, store, eyes, batch_size, dtype, problems, show)
+        images, fresh = _encode_all(Path(pictures), files, store, eyes.encoder, batch_size, settings, problems, show)
     except UpdownError:
         raise
     except OSError as error:
@@ -169,20 +175,17 @@ def _refuse_other_folders(store: Path) -> None:
         raise DataInvalid(f"{store} is a folder with other things in it; choose a new one for the store")
 
 
-def _encode_all(folder: Path, files: dict, store: Path, eyes: Eyes, batch_size: int, dtype: str,
+def _encode_all(folder: Path, files: dict, store: Path, encoder: Encoder, batch_size: int, settings: dict,
                 problems: list[Problem], show: bool) -> tuple[int, int]:  # fmt: skip
     """Fill the store. Returns how many pictures it holds, and how many of them are new."""
     new = not store.exists()
-    source = eyes.encoder.source
-    settings = {"fingerprint": eyes.fingerprint, "about": eyes.about, "dtype": dtype, "source": source,
-                "command": f"updown-lab extract {folder} --out {store} --features {source}"}  # fmt: skip
     with (
-        FeatureWriter(store, eyes.encoder.feature_dim, **settings) as writer,
-        progress(None, f"features: {source}", len(files), "image", show=show) as bar,
+        FeatureWriter(store, encoder.feature_dim, **settings) as writer,
+        progress(None, f"features: {encoder.source}", len(files), "image", show=show) as bar,
     ):
         before = len(writer)
         for window in _windows(files, batch_size, writer, bar):
-            for image_id, seen in _see(eyes, window):
+            for image_id, seen in _see(encoder, window):
                 name = _printable(str(files[image_id].relative_to(folder)))
                 try:
                     if isinstance(seen, str):
@@ -246,16 +249,14 @@ def _read_ahead(read: Callable, items: Iterable) -> Iterator:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _see(eyes: Eyes, window: dict[int | str, Picture | str]) -> list[tuple[int | str, Regions | str]]:
+def _see(encoder: Encoder, window: dict[int | str, Picture | str]) -> list[tuple[int | str, Regions | str]]:
     """Regions of each picture, in order, in pixels of the original; or why there are none."""
     results = dict(window)
     names = [image_id for image_id, picture in window.items() if isinstance(picture, Picture)]
     for batch in batches_of_one_size([window[image_id].pixels for image_id in names]):
         group = [names[position] for position in batch]
-        images = [
-            window[image_id].floats() for image_id in group
-        ]  # floats of one batch only: they are four times as large
-        for image_id, seen in zip(group, encode_within_memory(eyes.encoder.encode, images), strict=True):
+        images = [window[image_id].floats() for image_id in group]  # not all at once: four times as large as bytes
+        for image_id, seen in zip(group, encode_within_memory(encoder.encode, images), strict=True):
             results[image_id] = seen if isinstance(seen, str) else at_size(seen, window[image_id].size)
     return list(results.items())
 
