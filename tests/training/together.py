@@ -122,10 +122,12 @@ def loses_one(folder: Path) -> str:
 
 def launch(folder: Path, count: int = 2) -> list[subprocess.Popen]:
     """Start processes with the variables that torchrun sets."""
-    with socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
-        port = door.getsockname()[1]
-    facts = {"WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": 1}
+    with socket.socket() as door, socket.socket() as second_door:
+        for each in (door, second_door):
+            each.bind(("127.0.0.1", 0))
+        port, second = door.getsockname()[1], second_door.getsockname()[1]
+    facts = {"WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "SECOND_PORT": second,
+             "OMP_NUM_THREADS": 1}  # fmt: skip
     started = []
     for rank in range(count):
         environment = {name: str(value) for name, value in (facts | {"RANK": rank, "LOCAL_RANK": rank}).items()}
@@ -141,7 +143,8 @@ def main(folder: Path) -> None:
     with distributed.joined(timeout=60.0):
         found, rank = everything(folder), distributed.rank()
     torch.save(found, folder / f"found-{rank}.pt")
-    with distributed.joined(timeout=4.0):
+    os.environ["MASTER_PORT"] = os.environ["SECOND_PORT"]  # the first meeting place may not be gone yet
+    with distributed.joined(timeout=15.0):
         (folder / f"lost-{rank}.txt").write_text(loses_one(folder))
 
 
