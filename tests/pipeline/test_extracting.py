@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from updown_lab.cli import main
-from updown_lab.errors import ConfigError, DataInvalid, DataMissing
+from updown_lab.errors import DataInvalid, DataMissing
 from updown_lab.pipeline.extracting import Problem, extract_pictures, find_pictures
-from updown_lab.pipeline.eyes import choose_device, open_eyes
+from updown_lab.pipeline.eyes import open_eyes
 from updown_lab.regions import Regions
 from updown_lab.store.entries import coco_number
 from updown_lab.store.feature_store import FeatureStore
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "vision")]
-from odd_images import make_bad, make_good, save_held, scene  # noqa: E402
+from odd_images import make_bad, make_good, save_held, scene, vast_png  # noqa: E402
 from toy_eyes import BROKEN, Mean, contents, listed, photos, simple  # noqa: E402
 from untrained_run import ATTRIBUTES, OBJECTS, untrained_run  # noqa: E402
 
@@ -249,20 +249,6 @@ def test_a_store_of_other_settings_is_refused_and_stays_as_it_was(tmp_path, run,
         assert contents(tmp_path / "store") == before, other
 
 
-def test_other_weights_are_other_eyes(run, eyes, tmp_path):
-    again = open_eyes("regions", run, device="cpu")
-    other = open_eyes("regions", run, device="cpu")
-    with torch.no_grad():
-        other.encoder.detector.predictor.cls_score.bias[0] += 1e-6
-    photos(tmp_path / "pictures", [(20, 20)])
-
-    assert again.fingerprint == eyes.fingerprint
-    assert open_eyes("regions", run, device="cpu", changes={"selection.minimum": "3"}).fingerprint != eyes.fingerprint
-    extract_pictures(tmp_path / "pictures", tmp_path / "store", simple(Mean(), "old weights"), show=False)
-    with pytest.raises(DataInvalid, match="'old weights'"):
-        extract_pictures(tmp_path / "pictures", tmp_path / "store", simple(Mean(), "new weights"), show=False)
-
-
 @pytest.mark.parametrize("make", [lambda place: place.touch(), lambda place: photos(place, [(4, 4)])])
 def test_a_place_that_is_no_store_is_not_written_to(tmp_path, make):
     photos(tmp_path / "pictures", [(8, 8)])
@@ -273,29 +259,6 @@ def test_a_place_that_is_no_store_is_not_written_to(tmp_path, make):
         extract_pictures(tmp_path / "pictures", tmp_path / "store", simple(Mean()), show=False)
 
     assert sorted(tmp_path.rglob("*")) == before
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"features": "regoins"}, "got 'regoins'"),
-        ({"features": "grid-pretrained-0"}, "got 'grid-pretrained-0'"),
-        ({"features": "oracle"}, "got 'oracle'"),
-        ({"features": "regions", "run_folder": "a", "weights": "b"}, "not both"),
-        ({"features": "regions-coco", "run_folder": "a"}, "no run has it"),
-        ({"features": "grid-pretrained-7", "weights": "resnet9000"}, "torchvision or pypi"),
-        ({"features": "regions", "device": "abacus"}, "no device 'abacus'"),
-    ],
-)
-def test_eyes_that_do_not_exist_are_a_clear_error(arguments, message):
-    with pytest.raises(ConfigError, match=message):
-        open_eyes(**arguments)
-
-
-def test_the_device_is_chosen_and_one_that_is_not_there_is_named():
-    assert choose_device("cpu") == torch.device("cpu") and choose_device().type in ("cuda", "mps", "cpu")
-    with pytest.raises(ConfigError, match=r"no device 'cuda:99' here .*best is"):
-        choose_device("cuda:99")
 
 
 # ------------------------------------------------------------------------------------------------ the same features
@@ -327,6 +290,17 @@ def same_regions(one, other):
     torch.testing.assert_close(one.boxes, other.boxes[nearest], rtol=1e-4, atol=1e-3)
     scale = float(other.features.abs().max())
     torch.testing.assert_close(one.features, other.features[nearest], rtol=1e-4, atol=1e-4 * scale)
+
+
+def test_boxes_of_a_very_large_picture_are_in_its_own_pixels(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    vast_png(tmp_path / "pictures/vast.png", 6000, 4000)
+
+    extract_pictures(tmp_path / "pictures", tmp_path / "store", simple(Mean()), show=False)
+
+    regions = FeatureStore.open(tmp_path / "store")["vast"]
+    assert regions.features[0, 3:].tolist() == [3000, 2000]  # what the network saw
+    assert regions.image_size == (6000, 4000) and regions.boxes.tolist() == [[0, 0, 6000, 4000]]
 
 
 def test_how_a_camera_was_held_makes_no_difference(tmp_path, eyes):
