@@ -12,7 +12,8 @@ import torch
 import bench
 from updown_lab.files import read_json, write_json
 
-TOPICS = sorted(item.name for item in pkgutil.iter_modules(bench.__path__) if item.name not in ("__main__", "harness"))
+HELPERS = {"__main__", "harness"}
+TOPICS = sorted(item.name for item in pkgutil.iter_modules(bench.__path__) if not (item.ispkg or item.name in HELPERS))
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from bench.harness import Record, compare
-from bench.popular import PopularCaptioner
+from bench.reference.captioner import PopularCaptioner
 from updown_lab.config import CaptionerConfig, DecodeConfig
 from updown_lab.decode import beam_search
 from updown_lab.models.captioner import UpDownCaptioner

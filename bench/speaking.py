@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from bench.harness import Record, compare, record_of
-from bench.popular import PopularCaptioner
-from bench.popular_reward import PopularCider
+from bench.reference.captioner import PopularCaptioner
+from bench.reference.reward import PopularCider
 from updown_lab.config import CaptionerConfig
 from updown_lab.decode import greedy
 from updown_lab.metrics.cider_d import CiderD

@@ -36,6 +36,7 @@ class Rehearsal:
     _table: Tensor
     _hoisted: bool
     _steps: list[Step]
+    _chances: list[Tensor]  # (n, V) of each step, if the words were drawn from them
 
 
 def rehearse(model: UpDownCaptioner, regions: RegionBatch, maximum_words: int, samples: int) -> Rehearsal:
@@ -82,13 +83,13 @@ def _rehearse(model, regions: RegionBatch, images: Tensor, words: Tensor, share:
     table = F.linear(state.features, seen) if hoisted else state.features
     read = torch.full_like(words, PAD)
     with torch.no_grad():
-        steps = _speak(model, state, table, None if hoisted else seen, images, words, read, share, drawn)
+        steps, chances = _speak(model, state, table, None if hoisted else seen, images, words, read, share, drawn)
     said = slice(len(steps))
-    return Rehearsal(words[:, said], read[:, said], images, state, table, hoisted, steps)
+    return Rehearsal(words[:, said], read[:, said], images, state, table, hoisted, steps, chances)
 
 
-def _speak(model, state, table, seen, images, words, read, share: float, drawn: bool) -> list[Step]:
-    """Run all steps. ``read`` is filled in, and ``words`` too if they are drawn."""
+def _speak(model, state, table, seen, images, words, read, share: float, drawn: bool) -> tuple[list[Step], list[Tensor]]:
+    """Run all steps. ``read`` is filled in, and ``words`` too if they are drawn; then their probabilities are kept."""
     view = View(state.keys, table, state.mask, images, *slots_of(images))
     language = model.language_gates.weight[:, state.features.shape[2] :]
     weights = Weights(model.hidden_gates.weight, model.attention.query.weight, model.attention.score.weight[0], seen,
@@ -96,7 +97,7 @@ def _speak(model, state, table, seen, images, words, read, share: float, drawn: 
     never = torch.tensor([PAD, START], device=images.device)
     bias = model.output.bias.index_fill(0, never, float("-inf"))
     rows = kept = torch.arange(len(images), device=images.device)
-    read[:, 0], steps = START, []
+    read[:, 0], steps, kept_chances = START, [], []
     for place in range(words.shape[1]):
         gates = model.word_gates(model.embedding(read[rows, place])) + state.overview[images[rows]]
         steps.append(think(gates, rows, kept, steps[-1] if steps else None, view, weights))
@@ -104,6 +105,7 @@ def _speak(model, state, table, seen, images, words, read, share: float, drawn: 
         said = torch.multinomial(chances, 1)[:, 0]
         if drawn:
             words[rows, place] = said
+            kept_chances.append(chances)
         kept = (words[rows, place] != END).nonzero()[:, 0]
         if not len(kept) or place + 1 == words.shape[1]:
             break
@@ -111,7 +113,7 @@ def _speak(model, state, table, seen, images, words, read, share: float, drawn: 
         own = torch.rand(len(rows), device=rows.device) < share
         own &= said != END  # a sentence that its teacher goes on with is not over
         read[rows, place + 1] = torch.where(own, said, words[rows, place])
-    return steps
+    return steps, kept_chances
 
 
 def rehearsal_loss(model: UpDownCaptioner, rehearsal: Rehearsal, importance: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -145,5 +147,7 @@ def rehearsal_loss(model: UpDownCaptioner, rehearsal: Rehearsal, importance: Ten
     gates = gates + state.overview.index_select(0, images[rows])
     hidden = rewound(model, state, rehearsal._table, rehearsal._hoisted, images, gates, lambda *_: steps)
     weights = importance[rows] if importance.dim() == 1 else importance[rows, places]
+    chances = torch.cat(rehearsal._chances) if rehearsal._chances and not smoothing else None
+    rehearsal._chances.clear()
     return weighted_surprise(hidden, model.output.weight, model.output.bias, rehearsal.words[rows, places], weights,
-                             smoothing)  # fmt: skip
+                             smoothing, chances)  # fmt: skip

@@ -148,7 +148,13 @@ def _befores(steps: list[Step], name: str) -> list[Tensor]:
 
 
 def weighted_surprise(
-    hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, importance: Tensor, smoothing: float = 0.0
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    targets: Tensor,
+    importance: Tensor,
+    smoothing: float = 0.0,
+    chances: Tensor | None = None,
 ) -> Tensor:
     """The widest layer and its loss in one, some words at a time.
 
@@ -163,36 +169,32 @@ def weighted_surprise(
         targets:    (P,) long.
         importance: (P,) float.
         smoothing:  s in [0, 1): so much praise is spread over all V' words that can be said (Szegedy et al. 2016).
+        chances:    (P, V) float, p_p, if they are known because ``targets`` were drawn from them; overwritten. With
+                    them there is no smoothing.
 
     Returns:
         () float.
     """
-    return _Surprise.apply(hidden, weight, bias, targets, importance, smoothing)
+    return _Surprise.apply(hidden, weight, bias, targets, importance, smoothing, chances)
 
 
 class _Surprise(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, hidden, weight, bias, targets, importance, smoothing):
-        never, sayable = torch.tensor([PAD, START], device=hidden.device), slice(START + 1, None)
-        open_bias = bias.index_fill(0, never, float("-inf"))
+    def forward(ctx, hidden, weight, bias, targets, importance, smoothing, chances):
+        open_bias = bias.index_fill(0, torch.tensor([PAD, START], device=hidden.device), float("-inf"))
         gradients = any(ctx.needs_input_grad)
         d_hidden = torch.empty_like(hidden) if gradients else None
         d_weight, d_bias = (torch.zeros_like(weight), torch.zeros_like(bias)) if gradients else (None, None)
         loss = hidden.new_zeros(())
         for start in range(0, len(hidden), ROWS_AT_ONCE):
             part = slice(start, start + ROWS_AT_ONCE)
-            logits = torch.addmm(open_bias, hidden[part], weight.t())
-            likely = logits.gather(1, targets[part, None])
-            total = logits.logsumexp(1, keepdim=True)
-            surprise = total - (1 - smoothing) * likely
-            if smoothing:
-                surprise -= smoothing * logits[:, sayable].mean(1, keepdim=True)
+            if chances is None:
+                logits = torch.addmm(open_bias, hidden[part], weight.t())
+                surprise, d_logits = _surprise(logits, targets[part, None], smoothing, gradients)
+            else:
+                surprise, d_logits = _surprise_of_drawn(chances[part], targets[part, None])
             loss += (importance[part, None] * surprise).sum()
             if gradients:
-                d_logits = logits.sub_(total).exp_()
-                d_logits.scatter_add_(1, targets[part, None], torch.full_like(likely, smoothing - 1))
-                if smoothing:
-                    d_logits[:, sayable] -= smoothing / (len(weight) - 2)
                 d_logits.mul_(importance[part, None])
                 d_hidden[part] = d_logits @ weight
                 d_weight.addmm_(d_logits.t(), hidden[part])
@@ -204,4 +206,26 @@ class _Surprise(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, d_loss):
         d_hidden, d_weight, d_bias = ctx.saved_tensors
-        return d_hidden * d_loss, d_weight.mul_(d_loss), d_bias * d_loss, None, None, None
+        return d_hidden * d_loss, d_weight.mul_(d_loss), d_bias * d_loss, None, None, None, None
+
+
+def _surprise(logits: Tensor, targets: Tensor, smoothing: float, gradients: bool) -> tuple[Tensor, Tensor | None]:
+    """-log p of the targets, (P, 1), and its gradient, which takes the place of the logits."""
+    likely, sayable = logits.gather(1, targets), slice(START + 1, None)
+    total = logits.logsumexp(1, keepdim=True)
+    surprise = total - (1 - smoothing) * likely
+    if smoothing:
+        surprise -= smoothing * logits[:, sayable].mean(1, keepdim=True)
+    if not gradients:
+        return surprise, None
+    d_logits = logits.sub_(total).exp_()
+    d_logits.scatter_add_(1, targets, torch.full_like(likely, smoothing - 1))
+    if smoothing:
+        d_logits[:, sayable] -= smoothing / (logits.shape[1] - 2)
+    return surprise, d_logits
+
+
+def _surprise_of_drawn(chances: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The same from probabilities: what was drawn has one above zero."""
+    surprise = -chances.gather(1, targets).log()
+    return surprise, chances.scatter_add_(1, targets, torch.full_like(surprise, -1.0))
