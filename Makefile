@@ -52,7 +52,7 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml ci/constraints.txt
 	@touch $@
 
 $(VENV)/.tests: $(VENV)/.installed
-	$(PIP) -e ".[dev,imagenet,formats]"
+	$(PIP) -e ".[dev,imagenet,formats,fast]"
 	@touch $@
 
 $(VENV)/.imagenet: $(VENV)/.installed

@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocoevalcap.cider.cider_scorer import CiderScorer
 
-from updown_lab.metrics.cider_d import CiderD
+from updown_lab.metrics.cider_d import CiderD, by_numpy
+from updown_lab.metrics.compiled import by_compiled_loop
 from updown_lab.metrics.ngrams import MAXIMUM_ID
+from updown_lab.metrics.shelf import Shelf
 from updown_lab.text import pad_ids
 
 
@@ -31,9 +33,30 @@ def test_every_score_equals_pycocoevalcap_on_the_same_corpus(images):
     references, candidates = zip(*images)
     expected = by_strings(references, candidates)
 
-    got = CiderD(references).score(range(len(images)), pad_ids(candidates))
-
+    reward = CiderD(references)
+    got = reward.score(range(len(images)), pad_ids(candidates))
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-9)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(image, min_size=1, max_size=6))
+def test_the_compiled_loop_and_numpy_find_the_same_sums(images):
+    pytest.importorskip("numba", reason="needs numba: pip install updown_lab[fast]")
+    references, candidates = zip(*images)
+    shelf = Shelf(references)
+    asked = shelf.asked(range(len(images)), pad_ids(candidates))
+
+    for compiled, slow in zip(by_compiled_loop(shelf, *asked), by_numpy(shelf.match(*asked)), strict=True):
+        np.testing.assert_allclose(compiled, slow, rtol=0, atol=1e-9)
+
+
+def test_without_numba_the_scores_equal_pycocoevalcap(monkeypatch):
+    monkeypatch.setattr("updown_lab.metrics.compiled._loop", lambda: None)
+    references, captions = [[[4, 5, 6, 7], [5, 5, 6]], [[7, 8]]], [[5, 5, 6], [7, 9, 7, 8]]
+
+    got = CiderD(references).score([0, 1], pad_ids(captions))
+
+    np.testing.assert_allclose(got, by_strings(references, captions), rtol=0, atol=1e-9)
 
 
 @settings(max_examples=100, deadline=None)

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from updown_lab.metrics.compiled import by_compiled_loop
 from updown_lab.metrics.document_frequencies import DocumentFrequencies
-from updown_lab.metrics.ngrams import ORDERS
-from updown_lab.metrics.shelf import Matches, Shelf, norms
+from updown_lab.metrics.ngrams import ORDERS, TokenRows
+from updown_lab.metrics.shelf import Matches, Shelf
 
 SIGMA = 6.0
 
@@ -65,32 +66,40 @@ class CiderD:
             ValueError: shapes disagree or an id is outside 0..32767.
             IndexError: there is no such image.
         """
-        return cider_d(self.shelf.match(image_rows, candidates), self.shelf)
+        return cider_d_of(self.shelf, *self.shelf.asked(image_rows, candidates))
 
 
-def cider_d(matches: Matches, shelf: Shelf) -> np.ndarray:
-    """The scores from what is shared already.
+def cider_d_of(shelf: Shelf, images: np.ndarray, rows: TokenRows) -> np.ndarray:
+    """The scores, (B,), of captions that ``Shelf.asked`` has checked."""
+    sums = by_compiled_loop(shelf, images, rows) or by_numpy(shelf.match(images, rows))
+    return _damped_cosine(shelf, images, rows.lengths, *sums)
+
+
+def by_numpy(matches: Matches) -> tuple[np.ndarray, np.ndarray]:
+    """What each caption shares with each reference, and its own weight.
 
     An n-gram that stands twice in a caption is listed twice, so that each place carries its share, weight / times.
 
     Args:
         matches: of the candidates.
-        shelf:   that they were matched with.
 
     Returns:
-        (B,) float64.
+        products (4, B, R), with 0 beyond an image's own references; squares (4, B) of the caption's tf-idf vectors.
     """
     rows, shared, rarity = len(matches.images), matches.shared, matches.rarity
-    own = norms(matches.cell, matches.times * rarity**2, rows)
-
+    squares = np.bincount(matches.cell, matches.times * rarity**2, ORDERS * rows).reshape(ORDERS, rows)
     number = np.arange(matches.theirs.shape[1])
     clipped = np.minimum(matches.times[shared, None], matches.theirs) * matches.theirs
     products = clipped * (rarity[shared] ** 2 / matches.times[shared])[:, None]
     cell = matches.cell[shared, None] * len(number) + number
-    products = np.bincount(cell.ravel(), products.ravel(), own.size * len(number)).reshape(ORDERS, rows, len(number))
+    products = np.bincount(cell.ravel(), products.ravel(), squares.size * len(number))
+    return products.reshape(ORDERS, rows, len(number)), squares
 
-    captions = shelf.captions[matches.images][:, None]
-    reference = shelf.first[matches.images][:, None] + np.minimum(number, captions - 1)  # products are 0 beyond
+
+def _damped_cosine(shelf: Shelf, images, lengths, products, squares) -> np.ndarray:
+    own = np.sqrt(np.where(squares > 0, squares, 1.0))
+    number, captions = np.arange(products.shape[2]), shelf.captions[images][:, None]
+    reference = shelf.first[images][:, None] + np.minimum(number, captions - 1)  # products are 0 beyond
     cosine = (products / own[..., None] / shelf.norms[:, reference]).sum(0)
-    gap = matches.lengths[:, None] - shelf.lengths[reference]
+    gap = lengths[:, None] - shelf.lengths[reference]
     return (cosine * np.exp(-(gap**2) / (2 * SIGMA**2)) / captions).sum(1) * 10 / ORDERS

@@ -18,6 +18,7 @@ _INVERSE = pow(_ODD, -1, 2**KEY_BITS)
 _MASK = 2**KEY_BITS - 1
 LAST = 2**KEY_BITS  # behind all keys
 _IMAGES_AT_ONCE = 4096
+_KEYS_AT_ONCE = 2**20
 
 
 @dataclass(frozen=True)
@@ -197,9 +198,16 @@ class Directory:
     def __init__(self, keys: np.ndarray, block: np.ndarray | None = None, blocks: int = 1):
         kept = (len(keys) // max(blocks, 1)).bit_length()  # one key a drawer, or a little less
         self._keys, self._shift, self._drawers = keys, KEY_BITS - kept, 2**kept + 1  # the last drawer is for LAST
-        drawer = keys >> self._shift if block is None else (keys >> self._shift) + block * self._drawers
-        sizes = np.bincount(drawer, minlength=blocks * self._drawers)
-        self._first = (np.cumsum(sizes) - sizes).astype(np.int32)
+        first = np.zeros(blocks * self._drawers + 1, np.int32)
+        for start in range(
+            0, len(keys), _KEYS_AT_ONCE
+        ):  # helpers for millions of keys would be large
+            part = slice(start, start + _KEYS_AT_ONCE)
+            drawer = keys[part] >> self._shift
+            drawer = drawer if block is None else drawer + block[part] * self._drawers
+            sizes = np.bincount(drawer - drawer[0])
+            first[drawer[0] + 1 : drawer[0] + 1 + len(sizes)] += sizes
+        self._first = np.cumsum(first, out=first)[:-1]
 
     def find(self, wanted: np.ndarray, block: np.ndarray | None = None) -> np.ndarray:
         """(M,) keys, and the block to look into, to their places; -1 for a key that is not there."""

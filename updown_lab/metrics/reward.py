@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from updown_lab.metrics.cider_d import cider_d
+from updown_lab.metrics.cider_d import cider_d_of
 from updown_lab.metrics.document_frequencies import DocumentFrequencies
 from updown_lab.metrics.ngrams import ORDERS
 from updown_lab.metrics.shelf import Matches, Shelf
@@ -51,9 +51,9 @@ class Reward:
         Returns:
             (B,) float64.
         """
-        matches = self.shelf.match(image_rows, candidates)
-        total = cider_d(matches, self.shelf)
-        return total + self.bleu * bleu_4(matches, self.shelf) if self.bleu else total
+        images, rows = self.shelf.asked(image_rows, candidates)
+        total = cider_d_of(self.shelf, images, rows)
+        return total + self.bleu * bleu_4(self.shelf.match(images, rows), self.shelf) if self.bleu else total
 
 
 def bleu_4(matches: Matches, shelf: Shelf) -> np.ndarray:

@@ -114,6 +114,16 @@ class Shelf:
         self._shelf = np.concatenate([[0], np.cumsum(sizes * self.captions)])  # and where its counts are
         self._held = np.append(self._held, np.zeros(self.captions.max(), self._held.dtype))
 
+    def asked(self, image_rows, candidates) -> tuple[np.ndarray, TokenRows]:
+        """What ``match`` takes, checked: (B,) images and B captions. Passes through what it gave before."""
+        rows = candidates if isinstance(candidates, TokenRows) else rows_of_tensor(candidates, self.end_token)
+        images = as_array(image_rows).reshape(-1).astype(np.int64)
+        if len(rows.lengths) != len(images):
+            raise ValueError(f"candidates must be ({len(images)}, T) like image_rows, got {len(rows.lengths)} rows")
+        if len(images) and not 0 <= images.min() <= images.max() < self.images:
+            raise IndexError(f"image_rows must lie in 0..{self.images - 1}, got {images.min()}..{images.max()}")
+        return images, rows
+
     def match(self, image_rows, candidates) -> Matches:
         """Find what each candidate shares with the references of its image.
 
@@ -125,13 +135,8 @@ class Shelf:
             ValueError: shapes disagree or an id is outside 0..32767.
             IndexError: there is no such image.
         """
-        images = as_array(image_rows).reshape(-1).astype(np.int64)
-        rows = rows_of_tensor(candidates, self.end_token)
+        images, rows = self.asked(image_rows, candidates)
         lengths = rows.lengths
-        if len(lengths) != len(images):
-            raise ValueError(f"candidates must be ({len(images)}, T) like image_rows, got {len(lengths)} rows")
-        if len(images) and not 0 <= images.min() <= images.max() < self.images:
-            raise IndexError(f"image_rows must lie in 0..{self.images - 1}, got {images.min()}..{images.max()}")
         found = list(ngrams(rows))
         row_of = np.repeat(np.arange(len(lengths)), lengths)
         row = np.concatenate([row_of[where] for where, _ in found])

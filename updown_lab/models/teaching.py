@@ -75,10 +75,16 @@ def teaching_loss(
         return steps
 
     hoisted = state.mask.numel() < len(gates)
-    seen = model.language_gates.weight[:, : state.features.shape[2]]
-    table = F.linear(state.features, seen) if hoisted else state.features
+    table = seen_table(model, state, hoisted)
     hidden = model.dropout(rewound(model, state, table, hoisted, images, gates, run))
     return weighted_surprise(hidden, model.output.weight, model.output.bias, wanted, importance, smoothing)
+
+
+@torch.no_grad()
+def seen_table(model: UpDownCaptioner, state: DecodeState, hoisted: bool) -> Tensor:
+    """What attention sums up: (B, K, 4H), W v_i if ``hoisted`` (cheaper for more words than regions), else v_i."""
+    return F.linear(state.features, model.language_gates.weight[:, : state.features.shape[2]]) if hoisted else \
+        state.features  # fmt: skip
 
 
 def rewound(
@@ -95,49 +101,63 @@ def rewound(
     Args:
         model:   whose matrices are used.
         state:   of ``begin``.
-        table:   (B, K, C), W v_i if ``hoisted``, else v_i.
-        hoisted: see above.
+        table:   ``seen_table(model, state, hoisted)``.
+        hoisted: see there.
         images:  (N,) long, the image of each sentence.
         gates:   (P, 4H), word and overview of each word, step after step.
         run:     makes the tape, or hands over the one that exists.
     """
-    seen, language = model.language_gates.weight.split([state.features.shape[2], 2 * model.hidden_size], 1)
     return _Rewound.apply(
-        gates, state.keys, table, model.hidden_gates.weight, model.attention.query.weight,
-        model.attention.score.weight[0], None if hoisted else seen, language, model.language_gates.bias,
-        (state.mask, images, *slots_of(images)), run,
+        gates, state.keys, state.features, model.hidden_gates.weight, model.attention.query.weight,
+        model.attention.score.weight[0], model.language_gates.weight, model.language_gates.bias,
+        table, hoisted, (state.mask, images, *slots_of(images)), run,
     )  # fmt: skip
 
 
 class _Rewound(torch.autograd.Function):
-    """The recurrence as one operation: the way there fills a tape, the way back rewinds it."""
+    """The recurrence as one operation: the way there fills a tape, the way back rewinds it.
+
+    W of the language LSTM comes whole: a gradient of its parts would be copied together, 65 MB at the paper's size.
+    """
 
     @staticmethod
-    def forward(ctx, gates, keys, table, hidden, query, score, seen, language, bias, images, run):
-        view, weights = View(keys, table, *images), Weights(hidden, query, score, seen, language, bias)
+    def forward(ctx, gates, keys, features, hidden, query, score, matrix, bias, table, hoisted, images, run):
+        seen, language = matrix.split([features.shape[2], matrix.shape[1] - features.shape[2]], 1)
+        view, weights = (
+            View(keys, table, *images),
+            Weights(hidden, query, score, None if hoisted else seen, language, bias),
+        )
         ctx.steps, ctx.view, ctx.weights = run(gates, view, weights), view, weights
+        ctx.features, ctx.matrix = features, matrix
         return torch.cat([step.hidden2 for step in ctx.steps])
 
     @staticmethod
     @once_differentiable
     def backward(ctx, d_hidden):
-        steps, view, weights = ctx.steps, ctx.view, ctx.weights
+        steps, view, weights, features, matrix = ctx.steps, ctx.view, ctx.weights, ctx.features, ctx.matrix
         del ctx.steps, ctx.view, ctx.weights  # nothing else frees the tape before the last gradient is there
         found = rewind(steps, d_hidden, view, weights)
         h1 = torch.cat([step.hidden1 for step in steps])
         h1_before, h2_before = (torch.cat(_befores(steps, name)) for name in ("hidden1", "hidden2"))
+        d_matrix, width, d_features = torch.empty_like(matrix), features.shape[2], None
+        torch.mm(found.gates2.t(), torch.cat([h1, h2_before], 1), out=d_matrix[:, width:])
+        if weights.seen is not None:
+            torch.mm(found.gates2.t(), torch.cat([step.seen for step in steps]), out=d_matrix[:, :width])
+            d_features = table_gradient(steps, found.seen, view) if ctx.needs_input_grad[2] else None
+        else:
+            d_table = table_gradient(steps, found.seen, view)
+            torch.mm(d_table.flatten(0, 1).t(), features.flatten(0, 1), out=d_matrix[:, :width])
+            d_features = d_table @ matrix[:, :width] if ctx.needs_input_grad[2] else None
         return (
             found.gates1,
             found.keys,
-            table_gradient(steps, found.seen, view) if ctx.needs_input_grad[2] else None,
+            d_features,
             found.gates1.t() @ torch.cat([h1_before, h2_before], 1),
             found.asked.t() @ h1,
             found.score,
-            None if weights.seen is None else found.gates2.t() @ torch.cat([step.seen for step in steps]),
-            found.gates2.t() @ torch.cat([h1, h2_before], 1),
+            d_matrix,
             found.gates2.sum(0),
-            None,
-            None,
+            *[None] * 4,
         )
 
 

@@ -19,7 +19,8 @@ from updown_lab.store.feature_store import FeatureStore
 from updown_lab.vision.images import load_image
 
 UNPRINTED = ("BLEU-1", "BLEU-2", "BLEU-3", "SPICE")  # in the CSV and the report, too wide for a terminal
-PICTURES = 4  # test pictures shown with regions and attention
+CAPTIONED = 10  # test pictures shown with their captions and attention: half of them good, half bad
+PICTURES = 4  # and with regions
 
 
 def tell(work: Work) -> None:
@@ -138,19 +139,26 @@ def _speaking(page: Report, work: Work, findings: Findings, tables) -> None:
 
 
 def _attention(page: Report, work: Work, findings: Findings) -> None:
-    """The paper's figure: the same picture through regions and through a grid, a word at a time."""
-    page.heading("Where it looked, word by word")
+    """The paper's figure: the same picture through regions and through a grid, a word at a time; good and bad ones."""
     kinds = [work.config.encoders[0], work.config.encoders[-1]]
     stores = {kind: FeatureStore.open(work.need(f"features-{kind}") / "store") for kind in kinds}
     looks = {kind: np.load(work.need(f"captions-{kind}-scst") / "attention.npz") for kind in kinds}
-    said = {kind: findings.per_image(kind, "scst")["caption"] for kind in kinds}
-    for record in findings.source.captions("test")[:PICTURES]:
-        rows = [(kind, stores[kind][record.image_id], said[kind][record.image_id].split(),
-                 torch.from_numpy(looks[kind][str(record.image_id)]).float()) for kind in kinds]  # fmt: skip
-        figure = plots.attention_compare(load_image(record.file), rows)
-        with atomic_path(work.run / "pictures" / f"attention-{record.image_id}.png") as draft:
-            figure.savefig(draft, format="png", dpi=120)
-        page.figure(figure, "A person said: " + record.captions[0])
+    scores = {kind: findings.per_image(kind, "scst") for kind in kinds}
+    records = {record.image_id: record for record in findings.source.captions("test")}
+    order = scores[kinds[0]]["CIDEr"].sort_values(ascending=False, kind="stable").index
+    half = min(CAPTIONED, len(order)) // 2
+    for heading, chosen in (("the best captions", order[:half]), ("the worst captions", order[len(order) - half :])):
+        page.heading(f"Where it looked, word by word: {heading}")
+        page.text(f"Test pictures by the CIDEr of their caption from {kinds[0]}, after SCST.")
+        for image in chosen:
+            record = records[image]
+            rows = [(kind, stores[kind][image], scores[kind]["caption"][image].split(),
+                     torch.from_numpy(looks[kind][str(image)]).float()) for kind in kinds]  # fmt: skip
+            figure = plots.attention_compare(load_image(record.file), rows)
+            with atomic_path(work.run / "pictures" / f"attention-{image}.png") as draft:
+                figure.savefig(draft, format="png", dpi=120)
+            told = ", ".join(f"{kind} {100 * scores[kind]['CIDEr'][image]:.0f}" for kind in kinds)
+            page.figure(figure, f"CIDEr: {told}. A person said: {record.captions[0]}")
 
 
 def _answering(page: Report, work: Work, source, tables) -> None:
