@@ -1,6 +1,7 @@
 """The recipe that teaches the captioner to imitate people; ``self_critical.py`` goes on from there."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -118,6 +119,8 @@ def train_captioner(
     each share knows all captions of the step, so several processes learn what one would.
     """
     settings, count = cfg.cross_entropy, cfg.teaching.captions_per_image
+    fast = cfg.teaching.fast and not settings.compile  # torch compiles what autograd runs
+    teaching = replace(cfg.teaching, fast=fast)
     batches = Batches(len(train), settings.batch_size, cfg.seed)
 
     def losses_at(step: int) -> dict[str, Tensor]:
@@ -127,7 +130,7 @@ def train_captioner(
         words = sum(counted_words(caption, cfg.teaching) for of_image in captions for caption in of_image) / mine.of
         targets, owners = train.targets(captions[mine.number * len(rows) :][: len(rows)])
         own = cfg.teaching.scheduled_sampling * step / max(1, settings.steps)
-        return {"cross_entropy": imitation_loss(model, train.regions(rows), targets, owners, cfg.teaching, own, words)}
+        return {"cross_entropy": imitation_loss(model, train.regions(rows), targets, owners, teaching, own, words)}
 
     fit(model, losses_at, settings, folder, cfg.seed, lambda: validation_score(model, validation, cfg),
         "captions: cross-entropy")  # fmt: skip
