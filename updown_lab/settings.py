@@ -67,6 +67,7 @@ class TrainingConfig:
     workers: int = 0  # threads that read photos ahead; 0 reads when they are needed
     evaluate_every: int = 1000  # steps
     keep: str = "last"  # "last", or "best" on the validation split
+    patience: int = 0  # stop after so many evaluations without a better one; 0 never
 
 
 @dataclass(frozen=True)
@@ -186,6 +187,18 @@ class VqaConfig:
     standardise: bool = False
     dropout: float = 0.5
     group_by_image: bool = False  # a step takes all questions of its images: their regions are projected once
+    # Variants, each one line of an ablation; the defaults are the paper. docs/vqa.md has them.
+    activation: str = "gated_tanh"  # of every layer, or "relu"
+    weight_norm: bool = False  # each matrix learns its length apart from its direction
+    attention: str = "concatenated"  # f([v, q]); "product": f_v(v) * f_q(q); "uniform"; "none" (reads only)
+    attention_dropout: float = 0.0  # of the product
+    reader: str = "gru"  # or "lstm"
+    front_padding: bool = False  # blanks before the question, up to ``maximum_words``, are read too
+    classifier: str = "single"  # "hidden" (twice as wide), or "two-stream" (words and pictures of the answers)
+    word_vectors: str = ""  # words start from these: a .txt or .npz file, or "pypi" (GloVe 6B, 50 numbers)
+    answer_pictures: bool = True  # the picture stream of "two-stream" starts from photos of each answer
+    targets: str = "soft"  # what people said, by how many; "hard": only the commonest answer
+    pairs: bool = False  # a question goes with one of the same words and another answer (balanced pairs)
 
 
 @dataclass(frozen=True)

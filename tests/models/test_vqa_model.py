@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from updown_lab.config import VqaConfig, preset
-from updown_lab.models.vqa import GatedTanh, UpDownVqa
+from updown_lab.models.layers import Layer
+from updown_lab.models.vqa import UpDownVqa
 from updown_lab.regions import RegionBatch
 
 SMALL = VqaConfig(embedding_size=6, hidden_size=7, normalise=False, dropout=0.0)
@@ -46,8 +47,8 @@ def answer_slowly(model: UpDownVqa, features: torch.Tensor, question: list[int])
     v_hat = (weights[:, None] * features).sum(0)
     both = [(model.from_question.both, q), (model.from_image.both, v_hat)]
     from_question, from_image = (gated(x, layer.weight, layer.bias) for layer, x in both)
-    last = model.before_answer.both
-    return model.answer(gated(from_question * from_image, last.weight, last.bias)), weights
+    last = model.classifier.before_answer.both
+    return model.classifier.answer(gated(from_question * from_image, last.weight, last.bias)), weights
 
 
 def test_the_model_is_the_paper_line_by_line():
@@ -63,7 +64,7 @@ def test_the_model_is_the_paper_line_by_line():
 
 
 def test_gated_tanh_by_hand():
-    layer = GatedTanh(1, 1)
+    layer = Layer(1, 1)
     layer.both.weight.data, layer.both.bias.data = torch.tensor([[2.0], [-1.0]]), torch.tensor([0.5, 0.25])
 
     got = layer(torch.tensor([[3.0]]))
@@ -117,7 +118,7 @@ def test_without_regions_only_the_question_answers(count):
     logits.sum().backward()
 
     fixed = model.from_image(torch.zeros(3))  # f_v(0), a constant the model may learn
-    expected = model.answer(model.before_answer(model.from_question(model.read(QUESTIONS)) * fixed))
+    expected = model.classifier(model.from_question(model.read(QUESTIONS)) * fixed)
     torch.testing.assert_close(logits, expected)
     assert weights.shape == (4, count) and (weights == 0).all()
     assert all(value.grad is None or value.grad.isfinite().all() for value in model.parameters())
@@ -143,7 +144,7 @@ def test_normalised_features_do_not_depend_on_their_length():
 def test_the_answer_prior_is_what_a_model_with_nothing_to_say_believes():
     model = small_model()
     prior = torch.tensor([0.5, 0.25, 0.01, 0.0, 1.0])
-    torch.nn.init.zeros_(model.answer.weight)
+    torch.nn.init.zeros_(model.classifier.answer.weight)
 
     model.set_answer_prior(prior)
     logits, _ = model(random_regions(), QUESTIONS, ROWS)

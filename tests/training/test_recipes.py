@@ -238,7 +238,7 @@ def test_a_new_vqa_model_starts_from_the_answer_frequencies(store):
     model = new_vqa(questions, words, settings())
 
     # by hand: "yes" to 6 of 12 questions, each colour to 2 of 12
-    torch.testing.assert_close(model.answer.bias.sigmoid().detach(), torch.tensor([1 / 2, 1 / 6, 1 / 6, 1 / 6]))
+    torch.testing.assert_close(model.classifier.bias.sigmoid().detach(), torch.tensor([1 / 2, 1 / 6, 1 / 6, 1 / 6]))
 
 
 # -------------------------------------------------------------------------------------------------- seeing

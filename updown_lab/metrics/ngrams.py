@@ -199,9 +199,7 @@ class Directory:
         kept = (len(keys) // max(blocks, 1)).bit_length()  # one key a drawer, or a little less
         self._keys, self._shift, self._drawers = keys, KEY_BITS - kept, 2**kept + 1  # the last drawer is for LAST
         first = np.zeros(blocks * self._drawers + 1, np.int32)
-        for start in range(
-            0, len(keys), _KEYS_AT_ONCE
-        ):  # helpers for millions of keys would be large
+        for start in range(0, len(keys), _KEYS_AT_ONCE):  # helpers for millions of keys would be large
             part = slice(start, start + _KEYS_AT_ONCE)
             drawer = keys[part] >> self._shift
             drawer = drawer if block is None else drawer + block[part] * self._drawers

@@ -6,48 +6,16 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from updown_lab.config import VqaConfig
+from updown_lab.errors import ConfigError, DataInvalid
 from updown_lab.models.attention import blank_padding, masked_softmax, weighted_sum
+from updown_lab.models.classifiers import TwoStreamClassifier, build_classifier
+from updown_lab.models.layers import Layer, bend_of, norm_weights, start, width_of
 from updown_lab.models.standardise import Standardise
 from updown_lab.regions import RegionBatch
 from updown_lab.text import PAD
 
-
-class GatedTanh(nn.Module):
-    """A layer with a door for each of its outputs: what to say, and how much of it to let through.
-
-        f(x) = tanh(W x + b) * sigmoid(W' x + b')          Anderson et al. 2018, Eq. 10-12
-
-    Args:
-        input_size, output_size: of the layer; W and W' lie in one matrix, W above W'.
-
-    >>> GatedTanh(3, 5)(torch.zeros(2, 3)).shape
-    torch.Size([2, 5])
-    """
-
-    def __init__(self, input_size: int, output_size: int):
-        super().__init__()
-        self.both = nn.Linear(input_size, 2 * output_size)
-        start_gated(self.both)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return gate(self.both(x))
-
-
-def start_gated(layer: nn.Linear) -> None:
-    """Xavier with gain 1.6: a product of two numbers below one shrinks, and dies after a few layers without it."""
-    nn.init.xavier_uniform_(layer.weight, gain=1.6)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
-
-
-def gate(both: Tensor) -> Tensor:
-    """tanh of the first half times sigmoid of the second: (..., 2H) to (..., H).
-
-    >>> gate(torch.tensor([9.0, 0.0]))
-    tensor([0.5000])
-    """
-    value, door = both.chunk(2, dim=-1)
-    return value.tanh() * door.sigmoid()
+READERS = {"gru": nn.GRU, "lstm": nn.LSTM}
+ATTENTIONS = ("concatenated", "product", "uniform", "none")
 
 
 class UpDownVqa(nn.Module):
@@ -77,22 +45,46 @@ class UpDownVqa(nn.Module):
 
     def __init__(self, cfg: VqaConfig, vocabulary_size: int, answers: int, feature_dim: int):
         super().__init__()
-        hidden = cfg.hidden_size
-        self.normalise = cfg.normalise
+        for name, known in (("reader", READERS), ("attention", ATTENTIONS)):
+            if getattr(cfg, name) not in known:
+                raise ConfigError(f"no VQA {name} {getattr(cfg, name)!r}; known: {', '.join(known)}")
+        hidden, width = cfg.hidden_size, width_of(cfg.activation, cfg.hidden_size)
+        self.cfg, self.bend = cfg, bend_of(cfg.activation)
         self.standardise = Standardise(feature_dim)
         self.embedding = nn.Embedding(vocabulary_size, cfg.embedding_size, padding_idx=PAD)
-        self.reader = nn.GRU(cfg.embedding_size, hidden, batch_first=True)
+        self.reader = READERS[cfg.reader](cfg.embedding_size, hidden, batch_first=True)
         # W [v, q] = W_v v + W_q q: the same f_a, with W_v v computed once an image for all its questions.
-        self.region_gates = nn.Linear(feature_dim, 2 * hidden)
-        self.question_gates = nn.Linear(hidden, 2 * hidden, bias=False)
+        self.region_gates = nn.Linear(feature_dim, width)
+        self.question_gates = nn.Linear(hidden, width, bias=cfg.attention == "product")
         self.score = nn.Linear(hidden, 1, bias=False)
-        self.from_question = GatedTanh(hidden, hidden)
-        self.from_image = GatedTanh(feature_dim, hidden)
-        self.before_answer = GatedTanh(hidden, hidden)
-        self.dropout = nn.Dropout(cfg.dropout)
-        self.answer = nn.Linear(hidden, answers)
-        start_gated(self.region_gates)
-        start_gated(self.question_gates)
+        self.attention_dropout = nn.Dropout(cfg.attention_dropout)
+        self.from_question = Layer(hidden, hidden, cfg.activation)
+        self.from_image = Layer(feature_dim, hidden, cfg.activation)
+        self.classifier = build_classifier(cfg, answers, feature_dim)
+        start(self.region_gates, cfg.activation)
+        start(self.question_gates, cfg.activation)
+        if cfg.weight_norm:
+            norm_weights(self)
+
+    def start_from(self, words: Tensor | None, answer_words: Tensor | None, answer_pictures: Tensor | None) -> None:
+        """Begin with word vectors and pictures instead of chance; words that have none begin at zero.
+
+        Args:
+            words:           (V, E) of the question's words, or None.
+            answer_words:    (A, E) mean over each answer's words, or None; for the two-stream classifier.
+            answer_pictures: (A, D), or None; for the two-stream classifier.
+
+        Raises:
+            DataInvalid: another shape.
+        """
+        if words is not None:
+            if words.shape != self.embedding.weight.shape:
+                raise DataInvalid(f"word vectors must be {tuple(self.embedding.weight.shape)}, got "
+                                  f"{tuple(words.shape)}; set vqa.embedding_size={words.shape[1]}")  # fmt: skip
+            with torch.no_grad():
+                self.embedding.weight.copy_(words)
+        if isinstance(self.classifier, TwoStreamClassifier):
+            self.classifier.start_from(answer_words, answer_pictures)
 
     def set_answer_prior(self, prior: Tensor) -> None:
         """Start from how often each answer is right, instead of from a coin for each.
@@ -107,25 +99,31 @@ class UpDownVqa(nn.Module):
         Raises:
             ValueError: if ``prior`` is not (A,) numbers in [0, 1].
         """
-        if prior.shape != self.answer.bias.shape or not ((prior >= 0) & (prior <= 1)).all():
+        if prior.shape != self.classifier.bias.shape or not ((prior >= 0) & (prior <= 1)).all():
             raise ValueError(
-                f"prior must be {tuple(self.answer.bias.shape)} numbers in [0, 1], got {tuple(prior.shape)} "
+                f"prior must be {tuple(self.classifier.bias.shape)} numbers in [0, 1], got {tuple(prior.shape)} "
                 f"in [{prior.min().item():.3g}, {prior.max().item():.3g}]"
             )
         with torch.no_grad():
-            self.answer.bias.copy_(prior.logit(eps=1e-5))  # an answer never seen stays possible
+            self.classifier.bias.copy_(prior.logit(eps=1e-5))  # an answer never seen stays possible
 
     def read(self, questions: Tensor) -> Tensor:
-        """Questions (N, T) long, PAD behind, to (N, H): the GRU's state after the last real word.
+        """Questions (N, T) long, PAD behind, to (N, H): the reader's state after the last real word.
 
-        A question without words gives a zero row.
+        A question without words gives a zero row; with ``front_padding`` it is as many blanks as there is room for.
         """
+        if self.cfg.front_padding:
+            return self._last(self.reader(self.embedding(blanks_first(questions, self.cfg.maximum_words))))
         lengths = (questions != PAD).sum(1)
         padded = F.pad(questions, (0, 1), value=PAD)  # so that even a batch of empty questions has one step
         packed = pack_padded_sequence(
             self.embedding(padded), lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False
         )
-        return self.reader(packed)[1][0].masked_fill((lengths == 0)[:, None], 0.0)
+        return self._last(self.reader(packed)).masked_fill((lengths == 0)[:, None], 0.0)
+
+    def _last(self, read) -> Tensor:
+        state = read[1][0] if self.cfg.reader == "lstm" else read[1]
+        return state[0]
 
     def forward(self, regions: RegionBatch, questions: Tensor, image_rows: Tensor) -> tuple[Tensor, Tensor]:
         """Score every answer to every question.
@@ -147,15 +145,55 @@ class UpDownVqa(nn.Module):
                 f"image_rows must name one image a question, ({len(questions)},), got {tuple(image_rows.shape)}"
             )
         features = blank_padding(self.standardise(regions.features), regions.mask)
-        if self.normalise:
+        if self.cfg.normalise:
             features = F.normalize(features, dim=-1)
         question = self.read(questions)
         weights = self._attend(question, features, regions.mask, image_rows)
         attended = weighted_sum(weights, features, image_rows)
-        joint = self.dropout(self.from_question(question) * self.from_image(attended))
-        return self.answer(self.before_answer(joint)), weights
+        return self.classifier(self.from_question(question) * self.from_image(attended)), weights
 
     def _attend(self, question: Tensor, features: Tensor, mask: Tensor, image_rows: Tensor) -> Tensor:
-        keys = self.region_gates(features).index_select(0, image_rows)  # (N, K, 2H)
-        scores = self.score(gate(keys + self.question_gates(question)[:, None])).squeeze(-1)  # (N, K)
-        return masked_softmax(scores, mask[image_rows])
+        how = self.cfg.attention
+        if how in ("uniform", "none"):
+            real = mask[image_rows].to(features.dtype)
+            return real / real.sum(1, keepdim=True).clamp(min=1) if how == "uniform" else torch.zeros_like(real)
+        keys, asked = self.region_gates(features), self.question_gates(question)[:, None]
+        if how == "product":
+            fit = self.attention_dropout(self.bend(keys).index_select(0, image_rows) * self.bend(asked))  # (N, K, H)
+        else:
+            fit = self.bend(keys.index_select(0, image_rows) + asked)
+        return masked_softmax(self.score(fit).squeeze(-1), mask[image_rows])
+
+
+def blanks_first(questions: Tensor, width: int) -> Tensor:
+    """Questions with their padding in front, (N, width); what is longer loses its end.
+
+    >>> blanks_first(torch.tensor([[4, 5, 0], [6, 7, 8]]), 4)
+    tensor([[0, 0, 4, 5],
+            [0, 6, 7, 8]])
+    """
+    questions = F.pad(questions, (0, max(0, width - questions.shape[1])), value=PAD)[:, :width]
+    place = torch.arange(width, device=questions.device) - (width - (questions != PAD).sum(1, keepdim=True))
+    return questions.gather(1, place.clamp(min=0)).masked_fill(place < 0, PAD)
+
+
+def average_scores(models, regions: RegionBatch, questions: Tensor, image_rows: Tensor) -> Tensor:
+    """Several models answer together: the mean of their probabilities, (N, A); Teney et al. 2018, Sec. 4.5.
+
+    Args:
+        models: of the same vocabularies, in ``eval()`` mode.
+        regions, questions, image_rows: as in ``UpDownVqa.forward``.
+
+    Raises:
+        ValueError: no model.
+
+    >>> from updown_lab.config import preset
+    >>> model = UpDownVqa(preset("tiny").vqa, vocabulary_size=9, answers=4, feature_dim=5).eval()
+    >>> regions = RegionBatch(torch.randn(1, 3, 5), torch.zeros(1, 3, 4), torch.ones(1, 3, dtype=torch.bool))
+    >>> asked = regions, torch.tensor([[4, 5]]), torch.tensor([0])
+    >>> torch.allclose(average_scores([model, model], *asked), model(*asked)[0].sigmoid())
+    True
+    """
+    if not len(models):
+        raise ValueError("an ensemble needs at least one model")
+    return torch.stack([model(regions, questions, image_rows)[0].sigmoid() for model in models]).mean(0)

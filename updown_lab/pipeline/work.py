@@ -207,7 +207,7 @@ def learn_answers(work: Work) -> None:
     store = None if kind == "question-only" else FeatureStore.open(work.need(f"features-{kind}") / "store")
     vocabulary = Vocabulary.build((record.question for record in records["train"]), cfg.vqa.minimum_count)
     answers = AnswerVocabulary.build([[record.answer] for record in records["train"]], cfg.vqa.answer_minimum_count)
-    sets = {split: Questions(rows, store, vocabulary, answers, cfg.vqa.maximum_words, best_device())
+    sets = {split: Questions(rows, store, vocabulary, answers, cfg.vqa.maximum_words, best_device(), cfg.vqa.targets)
             for split, rows in records.items()}  # fmt: skip
     model = new_vqa(sets["train"], vocabulary, cfg).to(best_device())
     train_vqa(model, sets["train"], sets["val"], cfg, work.folder)

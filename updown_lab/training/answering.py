@@ -5,15 +5,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from updown_lab.config import Config
+from updown_lab.datasets.word_vectors import answer_vectors, word_vectors
+from updown_lab.errors import ConfigError
 from updown_lab.models.vqa import UpDownVqa
+from updown_lab.progress import progress
 from updown_lab.regions import RegionBatch
 from updown_lab.store.feature_store import FeatureStore
 from updown_lab.text import AnswerVocabulary, Vocabulary, pad_ids
 from updown_lab.training.loop import Batches, fit
 from updown_lab.training.losses import vqa_loss
+
+TARGETS = ("soft", "hard")
 
 
 class Questions:
@@ -26,13 +32,17 @@ class Questions:
         answers:    the answers a model may give.
         maximum_words: questions are trimmed to so many words.
         device:     where batches go.
+        targets:    "soft", min(people who said it / 3, 1) for each answer, or "hard", 1 for the commonest.
     """
 
     def __init__(self, records, store: FeatureStore | None, vocabulary: Vocabulary, answers: AnswerVocabulary,
-                 maximum_words: int, device):  # fmt: skip
+                 maximum_words: int, device, targets: str = "soft"):  # fmt: skip
+        if targets not in TARGETS:
+            raise ConfigError(f"no VQA targets {targets!r}; known: {', '.join(TARGETS)}")
         self.records, self.store, self.device = list(records), store, torch.device(device)
         self.ids = [vocabulary.encode(record.question, maximum_words) for record in self.records]
         self.soft = [answers.soft_scores(record.answers) for record in self.records]
+        self.wanted = self.soft if targets == "soft" else [hardened(answers, record.answer) for record in self.records]
         self.answers = answers
 
     def __len__(self) -> int:
@@ -52,10 +62,10 @@ class Questions:
         )
 
     def targets(self, rows: Sequence[int]) -> Tensor:
-        """(N, A) soft scores."""
+        """(N, A) what to learn, soft scores or a single 1."""
         table = torch.zeros(len(rows), len(self.answers))
         for number, row in enumerate(rows):
-            for answer, score in self.soft[row].items():
+            for answer, score in self.wanted[row].items():
                 table[number, answer] = score
         return table.to(self.device)
 
@@ -69,33 +79,100 @@ def nothing_seen(images: int) -> RegionBatch:
     return RegionBatch(torch.zeros(images, 0, 1), torch.zeros(images, 0, 4), torch.zeros(images, 0, dtype=torch.bool))
 
 
+def hardened(answers: AnswerVocabulary, answer: str) -> dict[int, float]:
+    """A single right answer, if a model may give it.
+
+    >>> hardened(AnswerVocabulary(["no", "yes"]), "yes"), hardened(AnswerVocabulary(["no"]), "yes")
+    ({1: 1.0}, {})
+    """
+    return {answers.ids[answer]: 1.0} if answer in answers.ids else {}
+
+
 def new_vqa(train: Questions, vocabulary: Vocabulary, cfg: Config) -> UpDownVqa:
-    """A model of the configured size for these features; starts from the training set's answer frequencies."""
+    """A model of the configured size for these features: from chance, or from word vectors and pictures of the
+    answers; and from how often each answer is right in training."""
     torch.manual_seed(cfg.seed)
     feature_dim = train.store.feature_dim if train.store else 1
     model = UpDownVqa(cfg.vqa, len(vocabulary), len(train.answers), feature_dim)
     if cfg.vqa.standardise and train.store:
         model.standardise.fit(train.store.mean, train.store.deviation)
+    two_streams, source = cfg.vqa.classifier == "two-stream", cfg.vqa.word_vectors
+    words = word_vectors(source, vocabulary.words)[0] if source else None
+    said = answer_vectors(source, train.answers.answers) if source and two_streams else None
+    pictures = pictures_of_answers(train) if two_streams and cfg.vqa.answer_pictures and train.store else None
+    model.start_from(words, said, pictures)
     prior = torch.zeros(len(train.answers))
-    for scores in train.soft:
+    for scores in train.wanted:
         for answer, score in scores.items():
             prior[answer] += score
     model.set_answer_prior(prior / max(1, len(train)))
     return model
 
 
+def pictures_of_answers(train: Questions) -> Tensor:
+    """What photos look like to which an answer is right: (A, D), each of length 1, or zero if there are none.
+
+    The mean of their mean regions, as far as it differs from the mean of all. Teney et al. (2018, Sec. 3.8) took
+    photos that an image search finds for the answer; the training photos say the same without a search.
+    """
+    total = torch.zeros(len(train.answers), train.store.feature_dim)
+    weight, everything = torch.zeros(len(train.answers)), torch.zeros(train.store.feature_dim)
+    by_image: dict = {}
+    for record, scores in zip(train.records, train.soft, strict=True):
+        by_image.setdefault(record.image_id, []).append(scores)
+    for image, all_scores in progress(by_image.items(), "pictures of the answers"):
+        features = train.store[image].features.float()
+        mean = features.mean(0) if len(features) else torch.zeros(train.store.feature_dim)
+        everything += mean
+        for scores in all_scores:
+            for answer, score in scores.items():
+                total[answer] += score * mean
+                weight[answer] += score
+    pictures = total / weight.clamp(min=1e-9)[:, None] - everything / max(1, len(by_image))
+    return F.normalize(pictures, dim=1).masked_fill((weight == 0)[:, None], 0.0)
+
+
 def question_groups(questions: Questions, cfg: Config) -> tuple[list[list[int]], int]:
-    """What a step draws from: single questions, or all questions of an image together.
+    """What a step draws from: single questions, balanced pairs, or all questions of an image together.
 
     Returns:
         Groups of question rows, and how many groups make about ``cfg.vqa_training.batch_size`` questions.
     """
+    count = len(questions)
+    if cfg.vqa.pairs:
+        groups = balanced_pairs(questions.records)
+        return groups, max(1, round(cfg.vqa_training.batch_size * len(groups) / max(1, count)))
     if not cfg.vqa.group_by_image:
-        return [[row] for row in range(len(questions))], cfg.vqa_training.batch_size
+        return [[row] for row in range(count)], cfg.vqa_training.batch_size
     groups: dict[int, list[int]] = {}
     for row, record in enumerate(questions.records):
         groups.setdefault(record.image_id, []).append(row)
     return list(groups.values()), max(1, round(cfg.vqa_training.batch_size * len(groups) / max(1, len(questions))))
+
+
+def balanced_pairs(records) -> list[list[int]]:
+    """Rows in twos: the same words, another picture, another answer; a row without such a partner stays alone.
+
+    Side by side in a step, the two differ only in what is seen. Teney et al. 2018, Sec. 4.2.
+
+    >>> from updown_lab.datasets.vqa import QuestionRecord
+    >>> asked = [QuestionRecord(n, image, "Is it red?", "yes/no", "is it", answer, (answer,) * 10)
+    ...          for n, (image, answer) in enumerate([(1, "yes"), (1, "yes"), (2, "no"), (3, "yes")])]
+    >>> balanced_pairs(asked)
+    [[0, 2], [1], [3]]
+    """
+    waiting: dict[str, list[int]] = {}
+    groups = []
+    for row, record in enumerate(records):
+        others = waiting.setdefault(record.question, [])
+        partner = next((other for other in others if records[other].answer != record.answer
+                        and records[other].image_id != record.image_id), None)  # fmt: skip
+        if partner is None:
+            others.append(row)
+        else:
+            others.remove(partner)
+            groups.append([partner, row])
+    return groups + [[row] for row in sorted(row for rows in waiting.values() for row in rows)]
 
 
 def train_vqa(model: UpDownVqa, train: Questions, validation: Questions, cfg: Config, folder: Path) -> UpDownVqa:

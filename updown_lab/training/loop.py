@@ -87,6 +87,13 @@ class Trainer:
                 torch.save(state, draft)
         distributed.average([0.0])  # nobody goes on, and perhaps reads the file, before it is whole
 
+    @property
+    def tired(self) -> bool:
+        """Whether the last ``cfg.patience`` evaluations brought nothing better."""
+        scored = [row for row in self.history if "score" in row]
+        since = [row for row in scored if self.best and row["step"] > self.best["step"]]
+        return bool(self.cfg.patience) and len(since) >= self.cfg.patience
+
     def take_step(self, wishes: Callable[[], tuple[bool, bool]]) -> list[bool]:
         """One optimisation step on the sum of the losses; a loss that is not finite stops with its name.
 
@@ -219,7 +226,7 @@ def fit(
     saved, alone = time.monotonic(), distributed.processes() == 1
     bar = progress(None, title, cfg.steps, "step", initial=trainer.step, show=distributed.is_first())
     with bar, _interrupts_wait() as interrupts:
-        while trainer.step < cfg.steps:
+        while trainer.step < cfg.steps and not trainer.tired:
             model.train()
             with distributed.others_needed(f"at step {trainer.step}"):
                 late = distributed.is_first() and time.monotonic() - saved > checkpoint_seconds
@@ -230,7 +237,7 @@ def fit(
                     bar.set_postfix({k: f"{v:.3f}" for k, v in trainer.history[-1].items() if k != "step"})
                     _write_history(trainer, folder)
                 stop = stop or (alone and bool(interrupts))
-                if stop or save or trainer.step == cfg.steps:
+                if stop or save or trainer.step == cfg.steps or trainer.tired:
                     trainer.save()
                     saved = time.monotonic()
             if stop:

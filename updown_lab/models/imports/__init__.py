@@ -1,18 +1,18 @@
 """Captioners that others trained, as ours: ruotianluo's, updown-baseline's and the authors' own. docs/captioner.md"""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import h5py
-import torch
-from torch import Tensor
 
 from updown_lab.errors import DataInvalid, DataMissing
 from updown_lab.models.captioner import UpDownCaptioner
 from updown_lab.models.imports import caffe, ruotianluo, updown_baseline
+from updown_lab.models.imports.hengyuan import import_vqa
 from updown_lab.models.imports.layout import build
+from updown_lab.models.imports.torch_files import tensors_of
 from updown_lab.text import Vocabulary
 
+__all__ = ["import_captioner", "import_vqa"]
 ENDINGS = (".pth", ".pt", ".h5")
 
 
@@ -45,7 +45,7 @@ def import_captioner(path: Path | str, words: Path | str | None = None) -> tuple
     if h5py.is_hdf5(file):
         foreign = caffe.read(file, words)
     else:
-        state = _tensors(file)
+        state = tensors_of(file)
         readers = [room for room in (ruotianluo, updown_baseline) if room.MARK in state]
         if not readers:
             raise DataInvalid(
@@ -72,17 +72,3 @@ def _checkpoint(path: Path) -> Path:
     if len(chosen) != 1:
         raise DataMissing(f"{path} holds {', '.join(file.name for file in found)}; name the one that is meant")
     return chosen[0]
-
-
-def _tensors(file: Path) -> dict[str, Tensor]:
-    """The tensors of a torch file by name, without wrappers: a "model" entry, names that begin with "module."."""
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # a broken or hostile file can raise anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DataInvalid(f"{file} is neither HDF5 nor a torch file of plain tensors ({reason})") from None
-    if isinstance(state, Mapping) and isinstance(state.get("model"), Mapping):
-        state = state["model"]
-    if not isinstance(state, Mapping):
-        raise DataInvalid(f"{file} holds a {type(state).__name__} instead of a state dict")
-    return {str(name).removeprefix("module."): value for name, value in state.items() if isinstance(value, Tensor)}

@@ -92,10 +92,10 @@ def _fits(shape: Sequence[int], wanted: Shape) -> bool:
     return len(shape) == len(wanted) and all(side in (None, seen) for seen, side in zip(shape, wanted, strict=True))
 
 
-def refuse(path: Path | str, source: str, wrong: list[str]) -> None:
+def refuse(path: Path | str, source: str, wrong: list[str], what: str = "a captioner") -> None:
     """Raise DataInvalid with everything that is wrong, if anything is."""
     if wrong:
-        raise DataInvalid(f"{path} looks like a captioner of {source}, but:\n  " + "\n  ".join(wrong))
+        raise DataInvalid(f"{path} looks like {what} of {source}, but:\n  " + "\n  ".join(wrong))
 
 
 def build(foreign: Foreign) -> tuple[UpDownCaptioner, Vocabulary, dict]:
