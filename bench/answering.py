@@ -4,9 +4,9 @@ import numpy as np
 import torch
 
 from bench.harness import Record, compare
-from bench.reference.vqa import PopularVqa
+from bench.reference.vqa import PopularVqa, blanks_first
 from updown_lab.config import VqaConfig
-from updown_lab.models.vqa import UpDownVqa, blanks_first
+from updown_lab.models.vqa import UpDownVqa
 from updown_lab.regions import RegionBatch
 from updown_lab.training.losses import vqa_loss
 

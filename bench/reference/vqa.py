@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from updown_lab.models.vqa import UpDownVqa
+from updown_lab.text import PAD
 
 
 class PopularVqa(nn.Module):
@@ -40,6 +41,18 @@ class PopularVqa(nn.Module):
         attended = (weights * features).sum(1)
         joint = F.relu(self.from_question(question)) * F.relu(self.from_image(attended))
         return self.last(self.dropout(F.relu(self.wide(joint))))
+
+
+def blanks_first(questions: Tensor, width: int) -> Tensor:
+    """Questions with their padding in front, (N, width); what is longer loses its end.
+
+    >>> blanks_first(torch.tensor([[4, 5, 0], [6, 7, 8]]), 4)
+    tensor([[0, 0, 4, 5],
+            [0, 6, 7, 8]])
+    """
+    questions = F.pad(questions, (0, max(0, width - questions.shape[1])), value=PAD)[:, :width]
+    place = torch.arange(width, device=questions.device) - (width - (questions != PAD).sum(1, keepdim=True))
+    return questions.gather(1, place.clamp(min=0)).masked_fill(place < 0, PAD)
 
 
 def _normed(weight: Tensor, bias: Tensor) -> nn.Linear:

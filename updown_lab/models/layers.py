@@ -47,12 +47,12 @@ def width_of(activation: str, size: int) -> int:
 
 
 def bend_of(activation: str):
-    """The function after the matrix.
+    """The function after the matrix; it may write over its argument.
 
     Raises:
         ConfigError: an unknown name.
     """
-    bends = {"gated_tanh": gate, "relu": torch.relu}
+    bends = {"gated_tanh": gate, "relu": torch.relu_}
     if activation not in bends:
         raise ConfigError(f"no activation {activation!r}; known: {', '.join(bends)}")
     return bends[activation]

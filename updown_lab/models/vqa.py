@@ -112,14 +112,34 @@ class UpDownVqa(nn.Module):
 
         A question without words gives a zero row; with ``front_padding`` it is as many blanks as there is room for.
         """
-        if self.cfg.front_padding:
-            return self._last(self.reader(self.embedding(blanks_first(questions, self.cfg.maximum_words))))
         lengths = (questions != PAD).sum(1)
-        padded = F.pad(questions, (0, 1), value=PAD)  # so that even a batch of empty questions has one step
+        questions = F.pad(questions, (0, 1), value=PAD)  # so that even a batch of empty questions has one step
         packed = pack_padded_sequence(
-            self.embedding(padded), lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False
+            self.embedding(questions), lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False
         )
-        return self._last(self.reader(packed)).masked_fill((lengths == 0)[:, None], 0.0)
+        if not self.cfg.front_padding:
+            return self._last(self.reader(packed)).masked_fill((lengths == 0)[:, None], 0.0)
+        blanks = self._after_blanks()
+        room = (self.cfg.maximum_words - lengths).clamp(min=0)
+        read = self._last(self.reader(packed, self._begun(blanks[:, room])))
+        return torch.where((lengths == 0)[:, None], blanks[0, -1], read)
+
+    def _after_blanks(self) -> Tensor:
+        """The reader's states after 0, 1, ... blanks, (state, 1 + maximum_words, H).
+
+        They are the same for all questions, so blanks are read once and not in front of each.
+        """
+        blank = self.embedding.weight[PAD][None, None]
+        state, states = None, []
+        for _ in range(self.cfg.maximum_words):
+            state = self.reader(blank, state)[1]
+            states.append(torch.cat(state if isinstance(state, tuple) else (state,)))
+        after = torch.cat(states, 1)
+        return F.pad(after, (0, 0, 1, 0))
+
+    def _begun(self, states: Tensor):
+        """States (state, N, H) as the reader takes them."""
+        return tuple(states.split(1)) if self.cfg.reader == "lstm" else states
 
     def _last(self, read) -> Tensor:
         state = read[1][0] if self.cfg.reader == "lstm" else read[1]
@@ -161,20 +181,8 @@ class UpDownVqa(nn.Module):
         if how == "product":
             fit = self.attention_dropout(self.bend(keys).index_select(0, image_rows) * self.bend(asked))  # (N, K, H)
         else:
-            fit = self.bend(keys.index_select(0, image_rows) + asked)
+            fit = self.bend(keys.index_select(0, image_rows).add_(asked))  # in place: the bulk of a step
         return masked_softmax(self.score(fit).squeeze(-1), mask[image_rows])
-
-
-def blanks_first(questions: Tensor, width: int) -> Tensor:
-    """Questions with their padding in front, (N, width); what is longer loses its end.
-
-    >>> blanks_first(torch.tensor([[4, 5, 0], [6, 7, 8]]), 4)
-    tensor([[0, 0, 4, 5],
-            [0, 6, 7, 8]])
-    """
-    questions = F.pad(questions, (0, max(0, width - questions.shape[1])), value=PAD)[:, :width]
-    place = torch.arange(width, device=questions.device) - (width - (questions != PAD).sum(1, keepdim=True))
-    return questions.gather(1, place.clamp(min=0)).masked_fill(place < 0, PAD)
 
 
 def average_scores(models, regions: RegionBatch, questions: Tensor, image_rows: Tensor) -> Tensor:
