@@ -280,7 +280,7 @@ def test_answers_to_other_questions_are_refused(tmp_path, asked, capsys):
 
     said = failure(capsys, "evaluate", results(tmp_path, rows), *asked)
 
-    assert "1 questions have no answer (first: [3]), 1 answers belong to no question (first: [4])" in said
+    assert "question 4 is not in this split" in said and "1 of 3 questions have no answer, first: [3]" in said
 
 
 def test_evaluate_says_what_it_needs(tmp_path, asked, capsys):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from updown_lab.errors import DataInvalid
-from updown_lab.metrics.vqa import _CONTRACTIONS, answer_accuracy, normalise_answer, vqa_accuracy
+from updown_lab.metrics.vqa import _CONTRACTIONS, answer_accuracy, normalise_answer, quirks, vqa_accuracy
 
 
 def question(number, answers, answer_type="other", question_type="what"):
@@ -90,3 +90,26 @@ def test_scores_are_grouped_and_keep_their_question():
 def test_questions_and_answers_must_agree(predictions, records, message):
     with pytest.raises(DataInvalid, match=message):
         vqa_accuracy(predictions, records)
+
+
+@pytest.mark.parametrize(
+    ("typed", "strict", "mended"),
+    [
+        ("A", "", "a"),
+        ("N/A", "n", "n"),
+        ("red-white - blue", "redwhite blue", "red white blue"),
+        ("1,000-2", "10002", "1000 2"),
+        ("." * 40, "." * 8, ""),
+        ("1.5.", "1.5", "1.5"),
+        ("none", "0", "none"),
+        ("the 2 Dogs", "2 dogs", "2 dogs"),
+    ],
+)
+def test_mended_normalisation_differs_only_in_the_quirks(typed, strict, mended):
+    assert (normalise_answer(typed), normalise_answer(typed, strict=False)) == (strict, mended)
+
+
+def test_without_quirks_unanimous_people_are_understood_too():
+    assert answer_accuracy("Yes.", ["yes"] * 10, strict=False) == 1.0
+    assert quirks({1: "Yes."}, [question(1, ["yes"] * 10)])["mended"].tolist() == [100.0]
+    assert quirks({1: "no"}, [question(1, ["yes"] * 10)]).empty

@@ -4,7 +4,9 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,18 +85,30 @@ def score_captions(
     if java is None:
         notes.append(f"tokenizer: approximate; {missing_java_message()}")
     raw = ({image: [caption] for image, caption in candidates.items()}, {i: list(references[i]) for i in candidates})
-    tokenised = [ptb_tokenise(part) if java else _approximate(part) for part in raw]
+    # METEOR's program reads its tables while the words are split, and works while Python counts the other metrics.
+    with ThreadPoolExecutor(1) as beside, _meteor_started(java and "METEOR" in metrics) as meteor:
+        tokenised = _ptb_both(*raw) if java else [_approximate(part) for part in raw]
+        waiting = beside.submit(_meteor, meteor, *tokenised) if meteor else None
+        answers = {metric: _SCORERS[metric](*tokenised) if metric in _PURE_PYTHON else _run_spice(tokenised, java)
+                   for metric in metrics if metric != "METEOR"}  # fmt: skip
+        if "METEOR" in metrics:
+            answers["METEOR"] = waiting.result() if waiting else f"METEOR: NaN, {missing_java_message()}"
 
     corpus, columns = {}, {}
-    for metric in METRICS:
-        if metric in metrics:
-            answer = _SCORERS[metric](*tokenised) if metric in _PURE_PYTHON else _run_java(metric, tokenised, java)
-            if isinstance(answer, str):
-                notes.append(answer)
-                answer = {metric: (math.nan, [math.nan] * len(candidates))}
-            for name, (value, each) in answer.items():
-                corpus[name], columns[name] = float(value), [float(score) for score in each]
+    for metric in (name for name in METRICS if name in metrics):
+        answer = answers[metric]
+        if isinstance(answer, str):
+            notes.append(answer)
+            answer = {metric: (math.nan, [math.nan] * len(candidates))}
+        for name, (value, each) in answer.items():
+            corpus[name], columns[name] = float(value), [float(score) for score in each]
     return CaptionScores(corpus, pd.DataFrame(columns, index=pd.Index(list(candidates), name="image_id")), notes)
+
+
+def _ptb_both(*parts: Captions) -> list[Captions]:
+    """Candidates and references split by one run of the program."""
+    split = ptb_tokenise({(number, image): texts for number, part in enumerate(parts) for image, texts in part.items()})
+    return [{image: split[number, image] for image in part} for number, part in enumerate(parts)]
 
 
 def ptb_tokenise(captions: Mapping[int, Sequence[str]]) -> Captions:
@@ -158,18 +172,29 @@ def _cider(candidates: Captions, references: Captions) -> dict:
     return {"CIDEr": Cider().compute_score(references, candidates)}
 
 
-def _meteor(candidates: Captions, references: Captions) -> dict:
-    scorer = Meteor()
+@contextmanager
+def _meteor_started(wanted) -> Iterator[Meteor | None]:
+    """METEOR's program, which ends with the block whatever happens."""
+    if not wanted:
+        yield None
+        return
+    with java_environment():
+        scorer = Meteor()
+    try:
+        yield scorer
+    finally:
+        scorer.meteor_p.kill()
+        if scorer.lock.locked():  # an error leaves it locked, and the scorer's own end would wait for it for ever
+            scorer.lock.release()
+
+
+def _meteor(scorer: Meteor, candidates: Captions, references: Captions) -> dict:
     try:
         return {"METEOR": scorer.compute_score(references, candidates)}
     except (ValueError, OSError) as error:
         scorer.meteor_p.kill()
         said = scorer.meteor_p.stderr.read().decode(errors="replace")
         raise JavaFailed(f"METEOR broke ({error}); Java said: {said[-500:].strip() or 'nothing'}") from error
-    finally:
-        scorer.meteor_p.kill()
-        if scorer.lock.locked():  # an error leaves it locked, and the scorer's own end would wait for it for ever
-            scorer.lock.release()
 
 
 def _spice(candidates: Captions, references: Captions) -> dict | str:
@@ -190,8 +215,8 @@ def _spice(candidates: Captions, references: Captions) -> dict | str:
     return {"SPICE": (sum(each) / len(each), each)}
 
 
-_SCORERS = {"BLEU": _bleu, "METEOR": _meteor, "ROUGE-L": _rouge, "CIDEr": _cider, "SPICE": _spice}
-_PURE_PYTHON = ("BLEU", "ROUGE-L", "CIDEr")
+_SCORERS = {"BLEU": _bleu, "ROUGE-L": _rouge, "CIDEr": _cider}
+_PURE_PYTHON = tuple(_SCORERS)
 
 
 def spice_jars() -> list[Path] | None:
@@ -213,8 +238,8 @@ def missing_spice_message() -> str:
     return f"it needs {' and '.join(_SPICE_JARS)} (CoreNLP 3.6.0); set UPDOWN_SPICE_DIR to the folder that holds them"
 
 
-def _run_java(metric: str, tokenised: Sequence[Captions], java: Path | None) -> dict | str:
+def _run_spice(tokenised: Sequence[Captions], java: Path | None) -> dict | str:
     if java is None:
-        return f"{metric}: NaN, {missing_java_message()}"
+        return f"SPICE: NaN, {missing_java_message()}"
     with java_environment():
-        return _SCORERS[metric](*tokenised)
+        return _spice(*tokenised)

@@ -16,6 +16,8 @@ _ARTICLES = {"a", "an", "the"}
 _PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 _THOUSANDS = re.compile(r"\d,\d")
 _PERIOD = re.compile(r"\.(?!\d)")
+_INSIDE_NUMBER = re.compile(r"(?<=\d),(?=\d)")
+_BLANKS = str.maketrans(dict.fromkeys(_PUNCTUATION, " "))
 
 _CONTRACTED = """
     ain't aren't can't couldn't didn't doesn't don't hadn't hasn't haven't isn't mightn't mustn't needn't oughtn't
@@ -41,7 +43,7 @@ _CONTRACTIONS = {wrong: word for word in _CONTRACTED.split() for wrong in _with_
 
 
 @lru_cache(maxsize=1 << 16)
-def normalise_answer(text: str) -> str:
+def normalise_answer(text: str, strict: bool = True) -> str:
     """The form in which the official evaluation compares answers.
 
     "Two dogs." and "2 dogs" are one answer: punctuation goes, number words become
@@ -50,14 +52,20 @@ def normalise_answer(text: str) -> str:
     between letters becomes a blank, and only the first 32 full stops go.
 
     Args:
-        text: an answer as typed.
+        text:   an answer as typed.
+        strict: keep the quirks, so that numbers equal the server's; False mends them: every mark but the comma and
+            point inside a number becomes a blank, all full stops go, and an answer never becomes nothing.
 
     Returns:
         The normalised answer, in lower case.
 
     >>> normalise_answer("The T-shirt."), normalise_answer("dont know"), normalise_answer("10,000")
     ('t shirt', "don't know", '10000')
+    >>> normalise_answer("A"), normalise_answer("A", strict=False), normalise_answer("red-white - blue", strict=False)
+    ('', 'a', 'red white blue')
     """
+    if not strict:
+        return _mended(text)
     text = text.replace("\n", " ").replace("\t", " ").strip()
     cleaned = text
     thousands = _THOUSANDS.search(text) is not None
@@ -67,6 +75,14 @@ def normalise_answer(text: str) -> str:
     cleaned = _PERIOD.sub("", cleaned, count=32)  # the official code passes a regex flag, 32, in the place of a count
     words = (_DIGITS.get(word, word) for word in cleaned.lower().split())
     return " ".join(_CONTRACTIONS.get(word, word) for word in words if word not in _ARTICLES)
+
+
+def _mended(text: str) -> str:
+    cleaned = _INSIDE_NUMBER.sub("", text.lower())
+    cleaned = _PERIOD.sub(" ", cleaned.translate(_BLANKS))
+    words = [_CONTRACTIONS.get(word, word) if word != "somebody'd" else word for word in cleaned.split()]
+    words = [_DIGITS.get(word, word) if word != "none" else word for word in words]
+    return " ".join([word for word in words if word not in _ARTICLES] or words)
 
 
 class Question(Protocol):
@@ -95,7 +111,7 @@ class VqaScores:
     per_question: pd.DataFrame
 
 
-def answer_accuracy(answer: str, given: Iterable[str]) -> float:
+def answer_accuracy(answer: str, given: Iterable[str], strict: bool = True) -> float:
     """Share of full marks for one answer.
 
     An answer that three other people gave is right. Each annotator is left out
@@ -109,6 +125,7 @@ def answer_accuracy(answer: str, given: Iterable[str]) -> float:
     Args:
         answer: what the model says.
         given: what the annotators said, usually ten.
+        strict: as the server counts; False normalises always, without its quirks.
 
     Returns:
         Accuracy in 0..1.
@@ -117,8 +134,8 @@ def answer_accuracy(answer: str, given: Iterable[str]) -> float:
     [0.0, 0.3, 0.6, 0.9, 1.0]
     """
     given = list(given)
-    if len(set(given)) > 1:
-        answer, given = normalise_answer(answer), [normalise_answer(other) for other in given]
+    if not strict or len(set(given)) > 1:
+        answer, given = normalise_answer(answer, strict), [normalise_answer(other, strict) for other in given]
     else:
         answer = answer.replace("\n", " ").replace("\t", " ").strip()
     same = given.count(answer)
@@ -127,12 +144,13 @@ def answer_accuracy(answer: str, given: Iterable[str]) -> float:
     return (one_of_them_left_out + another_left_out) / len(given)
 
 
-def vqa_accuracy(predictions: Mapping[int, str], records: Iterable[Question]) -> VqaScores:
+def vqa_accuracy(predictions: Mapping[int, str], records: Iterable[Question], strict: bool = True) -> VqaScores:
     """Score answers as the VQA v2 server does.
 
     Args:
         predictions: {question_id: answer}, raw text, one for each record.
         records: the questions with the answers people gave.
+        strict: as the server counts; False mends its quirks.
 
     Returns:
         VqaScores, in percent.
@@ -153,7 +171,7 @@ def vqa_accuracy(predictions: Mapping[int, str], records: Iterable[Question]) ->
             record.question_id,
             record.answer_type,
             record.question_type,
-            100 * answer_accuracy(predictions[record.question_id], record.answers),
+            100 * answer_accuracy(predictions[record.question_id], record.answers, strict),
         )
         for record in records
     ]
@@ -164,6 +182,27 @@ def vqa_accuracy(predictions: Mapping[int, str], records: Iterable[Question]) ->
         by_question_type=table.groupby("question_type")["score"].mean().to_dict(),
         per_question=table[["question_id", "answer_type", "score"]],
     )
+
+
+def quirks(predictions: Mapping[int, str], records: Iterable[Question]) -> pd.DataFrame:
+    """Where the server's quirks change a score.
+
+    Args:
+        predictions, records: as for ``vqa_accuracy``.
+
+    Returns:
+        [question_id, answer, people, strict, mended], scores in percent; a row for each question that differs.
+
+    >>> from types import SimpleNamespace as Record
+    >>> record = Record(question_id=7, answer_type="yes/no", question_type="is the", answers=("yes",) * 10)
+    >>> quirks({7: "Yes."}, [record])[["answer", "strict", "mended"]].values.tolist()
+    [['Yes.', 0.0, 100.0]]
+    """
+    records = list(records)
+    both = [vqa_accuracy(predictions, records, strict).per_question["score"].tolist() for strict in (True, False)]
+    rows = [(record.question_id, predictions[record.question_id], " | ".join(dict.fromkeys(record.answers)), old, new)
+            for record, old, new in zip(records, *both, strict=True) if old != new]  # fmt: skip
+    return pd.DataFrame(rows, columns=["question_id", "answer", "people", "strict", "mended"])
 
 
 def _check_same_questions(asked: set[int], answered, records: list[Question]) -> None:

@@ -7,7 +7,8 @@ from updown_lab.datasets.vqa import read_vqa
 from updown_lab.errors import DataInvalid
 from updown_lab.files import read_json
 from updown_lab.metrics.captions import score_captions
-from updown_lab.metrics.vqa import vqa_accuracy
+from updown_lab.metrics.vqa import quirks, vqa_accuracy
+from updown_lab.metrics.vqa_results import read_results
 
 
 def score_file(results: Path | str, captions: str | None, questions: str | None, annotations: str | None) -> list[str]:
@@ -21,30 +22,34 @@ def score_file(results: Path | str, captions: str | None, questions: str | None,
     Raises:
         DataInvalid: an entry lacks a field, speaks of something that was said already, or of nothing that is known.
     """
-    said = _read_results(results, *(("image_id", "caption") if captions else ("question_id", "answer")))
     if captions:
+        said = _read_captions(results)
         records = read_coco_captions(captions, Path(captions).parent)
         try:
             scores = score_captions(said, {record.image_id: list(record.captions) for record in records})
         except ValueError as error:
             raise DataInvalid(f"{results} against {captions}: {error}") from None
         return [*(f"{name:<8} {100 * value:6.2f}" for name, value in scores.corpus.items()), *scores.notes]
-    scores = vqa_accuracy(said, read_vqa(questions, annotations))
+    asked = read_vqa(questions, annotations)
+    said = read_results(results, [record.question_id for record in asked])
+    scores, mended, odd = vqa_accuracy(said, asked), vqa_accuracy(said, asked, strict=False), quirks(said, asked)
     return [
         f"overall  {scores.overall:6.2f}",
         *(f"{name:<8} {value:6.2f}" for name, value in scores.by_answer_type.items()),
+        f"without the server's quirks {mended.overall:.2f}: {len(odd)} questions differ",
     ]
 
 
-def _read_results(path: Path | str, key: str, text: str) -> dict[int, str]:
-    """What a results file says of each image or question."""
+def _read_captions(path: Path | str) -> dict[int, str]:
+    """What a results file says of each image."""
     rows, said = read_json(path), {}
     if not isinstance(rows, list):
-        raise DataInvalid(f"{path}: expected a list of entries with {key!r} and {text!r}, got {rows!r:.80}")
+        raise DataInvalid(f"{path}: expected a list of entries with 'image_id' and 'caption', got {rows!r:.80}")
     for number, row in enumerate(rows):
-        if not isinstance(row, dict) or not isinstance(row.get(key), int | str) or not isinstance(row.get(text), str):
-            raise DataInvalid(f"{path}, entry {number}: expected the fields {key!r} and {text!r}, got {row!r:.80}")
-        if row[key] in said:
-            raise DataInvalid(f"{path}, entry {number}: {key} {row[key]} comes twice; keep one entry each")
-        said[row[key]] = row[text]
+        fields = (row.get("image_id"), row.get("caption")) if isinstance(row, dict) else (None, None)
+        if not isinstance(fields[0], int | str) or not isinstance(fields[1], str):
+            raise DataInvalid(f"{path}, entry {number}: expected the fields 'image_id' and 'caption', got {row!r:.80}")
+        if fields[0] in said:
+            raise DataInvalid(f"{path}, entry {number}: image_id {fields[0]} comes twice; keep one entry each")
+        said[fields[0]] = fields[1]
     return said

@@ -21,6 +21,7 @@ from updown_lab.vision.images import load_image
 UNPRINTED = ("BLEU-1", "BLEU-2", "BLEU-3", "SPICE")  # in the CSV and the report, too wide for a terminal
 CAPTIONED = 10  # test pictures shown with their captions and attention: half of them good, half bad
 PICTURES = 4  # and with regions
+ASKED = 10  # questions shown with answer, score and attention
 
 
 def tell(work: Work) -> None:
@@ -171,7 +172,11 @@ def _answering(page: Report, work: Work, source, tables) -> None:
     weights = np.load(work.need(f"vqa-{kind}") / "attention.npz")
     store = FeatureStore.open(work.need(f"features-{kind}") / "store")
     files = {record.image_id: record.file for record in source.pictures()}
-    shown = table[table["question_id"].astype(str).isin(weights.files)].drop_duplicates("question_type").head(6)
+    shown = table[table["question_id"].astype(str).isin(weights.files)]
+    # One of each type first, then others, until there are ten.
+    shown = (
+        shown.assign(again=shown.groupby("question_type").cumcount()).sort_values("again", kind="stable").head(ASKED)
+    )
     for row in shown.itertuples():
         look = torch.from_numpy(weights[str(row.question_id)]).float()[None]
         figure = plots.attention_strip(load_image(files[row.image_id]), store[row.image_id], [str(row.answer)], look)

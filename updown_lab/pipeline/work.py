@@ -16,6 +16,7 @@ from updown_lab.config import Config
 from updown_lab.datasets.picturebook import Paths, make_picturebook
 from updown_lab.files import atomic_path, write_json
 from updown_lab.metrics.vqa import vqa_accuracy
+from updown_lab.metrics.vqa_results import write_results
 from updown_lab.models.captioner import UpDownCaptioner
 from updown_lab.models.vqa import UpDownVqa
 from updown_lab.pipeline.sources import open_source, sentences
@@ -220,6 +221,7 @@ def learn_answers(work: Work) -> None:
     tables = [_answered(model, sets[split], split) for split in source.question_splits if split not in ("train", "val")]
     with atomic_path(work.folder / "answers.csv") as draft:
         pd.concat(tables).to_csv(draft, index=False)
+    write_results(work.folder / "results.json", dict(zip(tables[0]["question_id"], tables[0]["answer"], strict=True)))
     if store:
         _keep_attention(work, model, sets["test"])
 
