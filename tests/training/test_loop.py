@@ -293,3 +293,27 @@ def test_unknown_optimisers_and_schedules_are_answered_with_the_known_ones(tmp_p
         Lesson("adma").fit(tmp_path)
     with pytest.raises(ConfigError, match=r"no schedule 'cosinus'; known: constant, linear, cosine, step"):
         Lesson(schedule="cosinus").fit(tmp_path)
+
+
+def test_each_step_has_noise_of_its_own(tmp_path):
+    model, drawn = nn.Linear(1, 1), []
+
+    def losses_at(step):
+        drawn.append(torch.rand(()).item())
+        return {"loss": model.weight.square().sum()}
+
+    fit(model, losses_at, TrainingConfig(steps=5, batch_size=1, evaluate_every=5), tmp_path, seed=3)
+
+    assert len(set(drawn)) == 5
+
+
+@pytest.mark.parametrize(("patience", "steps"), [(0, 8), (2, 5), (9, 8)])
+def test_training_stops_when_nothing_gets_better(tmp_path, patience, steps):
+    model, scores = nn.Linear(1, 1), iter([1.0, 2.0, 3.0, 3.0, 1.0, 2.0, 2.0, 2.0])
+    cfg = TrainingConfig(steps=8, batch_size=1, evaluate_every=1, patience=patience)
+    lesson = lambda step: {"loss": model.weight.square().sum()}  # noqa: E731
+
+    history = fit(model, lesson, cfg, tmp_path, evaluate=lambda: {"score": next(scores)})
+
+    assert len(history) == steps  # the best is the third; two without a better one make five
+    assert len(fit(model, lesson, cfg, tmp_path, evaluate=lambda: {"score": 0.0})) == steps  # and it stays stopped
