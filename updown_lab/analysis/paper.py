@@ -1,7 +1,7 @@
 """The published tables, and ours beside them.
 
 Anderson et al., CVPR 2018, Tables 1, 2 and 4; Teney et al., CVPR 2018, Table 1. A row says where its figures were read:
-"README" is a project's own page; "remembered" ones were written down from memory of the paper: check them against it before
+"README" is a project's own page; "remembered" ones were written down from memory of the paper: check them before
 you quote them.
 """
 
