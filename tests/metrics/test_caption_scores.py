@@ -1,19 +1,21 @@
 """One door over pycocoevalcap. ``fake_java`` stands in for Java; tests marked java run the real one."""
 
-import gc
 import math
 import sys
 
+import numpy as np
 import pytest
 from pycocoevalcap.bleu.bleu import Bleu
 from pycocoevalcap.cider.cider import Cider
-from pycocoevalcap.meteor.meteor import Meteor
+from pycocoevalcap.meteor.meteor import Meteor as Theirs
 from pycocoevalcap.rouge.rouge import Rouge
 from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
-from updown_lab.metrics import captions
+from updown_lab.datasets.catalogue import CATALOGUE
+from updown_lab.metrics import captions, spice
 from updown_lab.metrics.captions import ptb_tokenise, score_captions
-from updown_lab.metrics.java import JavaFailed, find_java
+from updown_lab.metrics.java import JavaFailed, find_java, java_environment
+from updown_lab.metrics.meteor import Meteor, meteor_started
 
 needs_java = pytest.mark.skipif(find_java() is None, reason="needs Java: pip install 'updown_lab[java]'")
 
@@ -34,8 +36,16 @@ if "edu.stanford.nlp.process.PTBTokenizer" in sys.argv:
     print(*lines[int(os.environ.get("FAKE_LOSES", 0)):], sep="\\n")
 elif "edu.anu.spice.SpiceScorer" in sys.argv:
     items = json.load(open(sys.argv[sys.argv.index("edu.anu.spice.SpiceScorer") + 1]))
-    scores = [{{"image_id": i["image_id"], "scores": {{"All": {{"f": i["image_id"] / 10}}}}}} for i in items]
+    colour = {{7: 0.5, 3: 1.0, 5: None}}
+    scores = [{{"image_id": i["image_id"], "scores": {{"All": {{"f": i["image_id"] / 10}},
+                "Color": {{"f": colour.get(i["image_id"])}}}}}} for i in items]
     json.dump(scores[::-1], open(sys.argv[sys.argv.index("-out") + 1], "w"))
+elif "meteor-1.5.jar" in sys.argv:
+    print("no paraphrases", file=sys.stderr)
+    for line in sys.stdin:
+        if "FAKE_STOPS" in os.environ:
+            break
+        print("1 2 3" if line.startswith("SCORE") else "NaN?", flush=True)
 """
 
 
@@ -82,8 +92,9 @@ def test_numbers_are_those_of_pycocoevalcap_on_the_same_words():
 
     scores = score_captions(CANDIDATES, REFERENCES, metrics=["BLEU", "ROUGE-L", "CIDEr"])
 
-    assert list(scores.corpus.values()) == [*bleu, rouge, cider]
-    assert scores.per_image.T.values.tolist() == [*bleu_each, list(rouge_each), list(cider_each)]
+    assert list(scores.corpus.values()) == pytest.approx([*bleu, rouge, cider], abs=1e-12)
+    each = [*bleu_each, list(rouge_each), list(cider_each)]
+    np.testing.assert_allclose(scores.per_image.T, each, rtol=0, atol=1e-12)
 
 
 @pytest.mark.usefixtures("no_java")
@@ -99,7 +110,7 @@ def test_fifty_images_need_no_warning():
 @pytest.mark.usefixtures("fake_java")
 def test_spice_scores_return_to_their_own_image(tmp_path, monkeypatch):
     """pycocoevalcap hands them out in SPICE's order, which has put scores on the wrong image before."""
-    for name in captions._SPICE_JARS:
+    for name in spice._JARS:
         (tmp_path / name).touch()
     monkeypatch.setenv("UPDOWN_SPICE_DIR", str(tmp_path))
 
@@ -107,18 +118,38 @@ def test_spice_scores_return_to_their_own_image(tmp_path, monkeypatch):
 
     assert scores.per_image["SPICE"].to_dict() == {7: 0.7, 3: 0.3, 5: 0.5}
     assert scores.corpus["SPICE"] == pytest.approx(0.5)
+    assert list(scores.corpus) == ["SPICE", *spice.PARTS.values()]
+    colour = scores.per_image["SPICE colour"]
+    assert (colour[7], colour[3]) == (0.5, 1.0) and math.isnan(colour[5])  # image 5 names no colour
+    assert scores.corpus["SPICE colour"] == pytest.approx(0.75)
+    assert math.isnan(scores.corpus["SPICE size"])
 
 
 @pytest.mark.usefixtures("fake_java")
 def test_spice_without_its_jars_downloads_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("UPDOWN_SPICE_DIR", str(tmp_path / "empty"))
-    monkeypatch.setattr(captions, "_PACKAGE", tmp_path / "package")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(spice, "_PACKAGE", tmp_path / "package")
     monkeypatch.setattr("pycocoevalcap.spice.get_stanford_models.urlretrieve", lambda *_: pytest.fail("a download"))
 
     scores = score_captions({1: "a cat"}, {1: ["a cat"]}, metrics=["SPICE"])
 
     assert math.isnan(scores.corpus["SPICE"])
-    assert "UPDOWN_SPICE_DIR" in scores.notes[-1]
+    assert "updown-lab download spice" in scores.notes[-1]
+
+
+@pytest.mark.usefixtures("fake_java")
+def test_spice_is_found_where_download_puts_it(tmp_path, monkeypatch):
+    monkeypatch.delenv("UPDOWN_SPICE_DIR", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data" / "spice").mkdir(parents=True)
+    for name in spice._JARS:
+        (tmp_path / "data" / "spice" / name).touch()
+
+    jars = spice.spice_jars()
+
+    assert [jar.name for jar in jars] == list(spice._JARS) == [f.name for f in CATALOGUE["spice"].files]
+    assert all(jar.is_absolute() for jar in jars)
 
 
 @pytest.mark.usefixtures("fake_java")
@@ -176,19 +207,42 @@ def test_meteor_takes_an_empty_caption_and_bars():
     assert 0 < scores.corpus["METEOR"] < 1
 
 
+@pytest.mark.usefixtures("fake_java")
+@pytest.mark.parametrize("stops", [True, False])
+def test_a_meteor_that_breaks_is_ended_and_quoted(monkeypatch, stops):
+    """Once it stops in the middle, once it answers nonsense."""
+    if stops:
+        monkeypatch.setenv("FAKE_STOPS", "1")
+    ended = []
+    close = Meteor.close
+    monkeypatch.setattr(Meteor, "close", lambda self: (close(self), ended.append(self.process.poll())))
+
+    with pytest.raises(JavaFailed, match="METEOR broke .*Java said: no paraphrases"):
+        score_captions({1: "a cat"}, {1: ["a cat"]}, metrics=["METEOR"])
+    assert ended[0] is not None
+
+
+@pytest.mark.usefixtures("fake_java")
+def test_the_meteor_process_ends_when_python_breaks(monkeypatch):
+    ended = []
+    close = Meteor.close
+    monkeypatch.setattr(Meteor, "close", lambda self: (close(self), ended.append(self.process.poll())))
+    monkeypatch.setitem(captions._WITHOUT_JAVA, "BLEU", lambda *_: 1 / 0)
+
+    with pytest.raises(ZeroDivisionError):
+        score_captions({1: "a cat"}, {1: ["a cat"]}, metrics=["BLEU", "METEOR"])
+    assert ended[0] is not None
+
+
 @needs_java
 @pytest.mark.java
-def test_the_meteor_process_ends_when_it_breaks(monkeypatch):
-    started = []
+def test_meteor_equals_pycocoevalcap():
+    said = {3: ["a cat on the mat"], 1: ["two dogs"], 2: ["|||  x"]}
+    people = {1: ["dogs play", "a dog"], 2: ["y"], 3: ["the cat sat on a mat", "a feline"]}
+    with java_environment():
+        corpus, each = Theirs().compute_score({image: people[image] for image in said}, said)
 
-    def break_down(self, references, candidates):
-        started.append(self.meteor_p)
-        self.lock.acquire()  # pycocoevalcap leaves it locked, and waits for it when it is collected
-        raise ValueError("could not convert string to float")
+    with meteor_started() as meteor:
+        got = meteor.score(said, people)
 
-    monkeypatch.setattr(Meteor, "compute_score", break_down)
-
-    with pytest.raises(JavaFailed, match="METEOR broke"):
-        score_captions({1: "a cat"}, {1: ["a cat"]}, metrics=["METEOR"])
-    gc.collect()
-    assert started[0].wait(timeout=10) != 0
+    assert got == {"METEOR": (corpus, each)}

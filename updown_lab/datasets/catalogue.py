@@ -8,6 +8,7 @@ _COCO, _GENOME = "http://images.cocodataset.org/", "https://homes.cs.washington.
 _VQA = "https://s3.amazonaws.com/cvmlp/vqa/mscoco/vqa/"
 _LISTS = "https://raw.githubusercontent.com/peteanderson80/bottom-up-attention/master/data/genome/1600-400-20/"
 _HUB = "https://huggingface.co/unc-nlp/frcnn-vg-finetuned/resolve/main/"
+_MAVEN = "https://repo1.maven.org/maven2/edu/stanford/nlp/stanford-corenlp/3.6.0/"
 _TORCH = "https://download.pytorch.org/models/"
 _FLICKR, _CC_BY = "photos: each photographer's on Flickr", "CC BY 4.0"
 MB, GB = 10**6, 10**9
@@ -94,6 +95,9 @@ CATALOGUE = {
         Remote(_TORCH + "resnet101-63fe2227.pth", 179 * MB, 0, "sha256:63fe2227"),)),
     "coco-detector": Entry("weights", "BSD-3", "torchvision's COCO detector", (
         Remote(_TORCH + "fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth", 175 * MB, 0, "sha256:dd69338a"),)),
+    "spice": Entry("spice", "GPL-3.0", "Stanford CoreNLP 3.6.0, which SPICE reads captions with", (
+        Remote(_MAVEN + "stanford-corenlp-3.6.0.jar", 8 * MB),
+        Remote(_MAVEN + "stanford-corenlp-3.6.0-models.jar", 370 * MB))),
 }  # fmt: skip
 
 

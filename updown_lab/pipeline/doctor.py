@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from updown_lab import __version__
-from updown_lab.metrics.captions import missing_spice_message, spice_jars
 from updown_lab.metrics.java import find_java, missing_java_message
+from updown_lab.metrics.spice import missing_spice_message, spice_jars
 from updown_lab.pipeline.work import best_device
 
 
