@@ -217,7 +217,7 @@ def test_a_meteor_that_breaks_is_ended_and_quoted(monkeypatch, stops):
     close = Meteor.close
     monkeypatch.setattr(Meteor, "close", lambda self: (close(self), ended.append(self.process.poll())))
 
-    with pytest.raises(JavaFailed, match="METEOR broke .*Java said: no paraphrases"):
+    with pytest.raises(JavaFailed, match=r"METEOR broke .*Java said: no paraphrases"):
         score_captions({1: "a cat"}, {1: ["a cat"]}, metrics=["METEOR"])
     assert ended[0] is not None
 

@@ -1,19 +1,18 @@
 """VQA accuracy: ten annotators, left out one at a time."""
 
-from types import SimpleNamespace
+from types import SimpleNamespace as Record
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.reference.vqa_evaluation import evaluate
 from updown_lab.errors import DataInvalid
 from updown_lab.metrics.vqa import _CONTRACTIONS, answer_accuracy, normalise_answer, quirks, vqa_accuracy
 
 
 def question(number, answers, answer_type="other", question_type="what"):
-    return SimpleNamespace(
-        question_id=number, answers=tuple(answers), answer_type=answer_type, question_type=question_type
-    )
+    return Record(question_id=number, answers=tuple(answers), answer_type=answer_type, question_type=question_type)
 
 
 @given(st.lists(st.sampled_from(["red", "blue", "green"]), min_size=2, max_size=10), st.sampled_from(["red", "pink"]))
@@ -113,3 +112,19 @@ def test_without_quirks_unanimous_people_are_understood_too():
     assert answer_accuracy("Yes.", ["yes"] * 10, strict=False) == 1.0
     assert quirks({1: "Yes."}, [question(1, ["yes"] * 10)])["mended"].tolist() == [100.0]
     assert quirks({1: "no"}, [question(1, ["yes"] * 10)]).empty
+
+
+ODD = st.text(alphabet="ab no1,.'-\n\t", max_size=8)
+
+
+@given(st.lists(ODD, min_size=2, max_size=10), ODD)
+def test_blanks_around_answers_count_as_in_the_official_evaluation(given_answers, answer):
+    record = Record(question_id=1, answer_type="other", question_type="what", answers=tuple(given_answers))
+
+    official = evaluate({1: answer}, [record])[0]
+
+    assert 100 * answer_accuracy(answer, given_answers) == pytest.approx(official)
+
+
+def test_people_who_differ_in_blanks_only_agree():
+    assert answer_accuracy("Yes.", ["yes", "yes ", "yes\n"] * 3) == 0.0  # so the raw text counts

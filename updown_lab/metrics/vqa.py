@@ -66,7 +66,7 @@ def normalise_answer(text: str, strict: bool = True) -> str:
     """
     if not strict:
         return _mended(text)
-    text = text.replace("\n", " ").replace("\t", " ").strip()
+    text = _stripped(text)
     cleaned = text
     thousands = _THOUSANDS.search(text) is not None
     for mark in _PUNCTUATION:
@@ -75,6 +75,10 @@ def normalise_answer(text: str, strict: bool = True) -> str:
     cleaned = _PERIOD.sub("", cleaned, count=32)  # the official code passes a regex flag, 32, in the place of a count
     words = (_DIGITS.get(word, word) for word in cleaned.lower().split())
     return " ".join(_CONTRACTIONS.get(word, word) for word in words if word not in _ARTICLES)
+
+
+def _stripped(text: str) -> str:
+    return text.replace("\n", " ").replace("\t", " ").strip()
 
 
 def _mended(text: str) -> str:
@@ -133,11 +137,11 @@ def answer_accuracy(answer: str, given: Iterable[str], strict: bool = True) -> f
     >>> [round(answer_accuracy("red", ["red"] * times + ["blue"] * (10 - times)), 3) for times in (0, 1, 2, 3, 4)]
     [0.0, 0.3, 0.6, 0.9, 1.0]
     """
-    given = list(given)
+    given = [_stripped(other) for other in given]
     if not strict or len(set(given)) > 1:
         answer, given = normalise_answer(answer, strict), [normalise_answer(other, strict) for other in given]
     else:
-        answer = answer.replace("\n", " ").replace("\t", " ").strip()
+        answer = _stripped(answer)
     same = given.count(answer)
     one_of_them_left_out = same * min(1.0, (same - 1) / 3)
     another_left_out = (len(given) - same) * min(1.0, same / 3)
