@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 OUT ?= runs/quickstart
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c ci/constraints.txt
 
-.PHONY: help quickstart real test faults test-slow test-real lint bench lab clean
+.PHONY: help quickstart real ablation test faults test-slow test-real lint bench lab clean
 help:                ## say what can be typed
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 16
 
@@ -15,6 +15,9 @@ quickstart: $(VENV)/.installed   ## the whole pipeline on the generated world (m
 real: $(VENV)/.imagenet          ## the whole pipeline on real photographs: make real DATA=folder
 	@test -n "$(DATA)" || { echo "say where the photos are: make real DATA=folder (see data/README.md)"; exit 2; }
 	$(BIN)/python -m updown_lab real --data "$(DATA)"
+
+ablation: $(VENV)/.installed     ## Tables 1 and 4 over five seeds: which findings hold (under an hour)
+	$(BIN)/python -m updown_lab ablate table1 table4 --seeds 5 --out runs/ablation
 
 test: $(VENV)/.tests             ## all short tests
 	$(BIN)/python -m pytest -m "not slow"

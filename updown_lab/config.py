@@ -35,6 +35,7 @@ class Config:
 
     name: str = "paper"
     seed: int = 1
+    eyes_seed: int = 0  # of world, trunk and detector, where runs of many seeds share them; 0 takes ``seed``
     data: str = ""  # folder of real data; empty means the generated world
     minimum_boxes: int = 1  # classes and attributes with fewer training boxes are left out
     encoders: tuple[str, ...] = ("regions", "grid-pretrained-10", "grid-detector-10")

@@ -30,7 +30,7 @@ def make_plan(config: Config, folder: Path | str) -> Plan:
     for kind in config.encoders:
         stages += _language(config, kind, world)
     stages += _answers(config, BLIND, world)
-    if not config.data:
+    if not config.data and "symbolic" not in config.encoders:
         stages += [_features(config, "symbolic", world), *_answers(config, "symbolic", (*world, "features-symbolic"))]
     if has_caffe_features(config):
         stages.append(Stage("caffe-features", "updown_lab.pipeline.caffe:import_caffe", (), _data(config)))
@@ -59,7 +59,7 @@ def _data(config: Config) -> tuple:
 
 
 def _eyes(config: Config, world: tuple[str, ...]) -> list[Stage]:
-    stages, seed = [], config.seed
+    stages, seed = [], config.eyes_seed or config.seed
     if world:
         stages.append(Stage("world", _WORK + "draw_world", (), (config.world, seed), threads=2))
     trunk = world

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,16 +61,17 @@ class Plan:
         """The stage of that name."""
         return next(stage for stage in self.stages if stage.name == name)
 
-    def upto(self, name: str) -> "Plan":
-        """The stage of that name and all that it needs.
+    def upto(self, *names: str) -> "Plan":
+        """The stages of these names and all that they need.
 
         Raises:
             UpdownError: there is no such stage; the message lists them.
         """
         known = [stage.name for stage in self.stages]
-        if name not in known:
-            raise UpdownError(f"no stage {name!r}; this run has: {', '.join(known)}")
-        wanted, open_ones = set(), [name]
+        for name in names:
+            if name not in known:
+                raise UpdownError(f"no stage {name!r}; this run has: {', '.join(known)}")
+        wanted, open_ones = set(), list(names)
         while open_ones:
             wanted.add(name := open_ones.pop())
             open_ones += self.find(name).needs
@@ -154,23 +155,40 @@ def run_plan(plan: Plan, workers: int = 2) -> None:
 
 def run_alone(plan: Plan, workers: int) -> None:
     """``run_plan`` for one process that starts the others."""
-    running: dict[str, _Running] = {}
-    with prepared(plan) as lock, _stopped_together(running):
+    with prepared(plan) as lock:
+        run_jobs([(plan, stage) for stage in plan.stages], workers, lock)
+
+
+def run_jobs(
+    jobs: Sequence[tuple[Plan, Stage]], workers: int, lock: int, told: Callable[[], str] | None = None
+) -> None:
+    """Run the stages that are not done, of one plan or of several, the first ones first.
+
+    Args:
+        jobs:    stages with their plans; what they need is among them, or done.
+        workers: processes at a time.
+        lock:    of the folder they work in, see ``locked``.
+        told:    called after each stage; what it says is printed.
+    """
+    running: dict[int, _Running] = {}
+    with _stopped_together(running):
         while True:
-            waiting = [stage for stage in plan.stages if not plan.is_done(stage) and stage.name not in running]
-            ready = [stage for stage in waiting if all(plan.is_done(plan.find(name)) for name in stage.needs)]
-            for stage in ready[: workers - len(running)]:
+            waiting = [n for n, (plan, stage) in enumerate(jobs) if n not in running and not plan.is_done(stage)]
+            ready = [n for n in waiting if all(jobs[n][0].is_done(jobs[n][0].find(name)) for name in jobs[n][1].needs)]
+            for number in ready[: workers - len(running)]:
                 slot = min(set(range(workers)) - {item.slot for item in running.values()})
-                running[stage.name] = _Running(plan, stage, slot, lock)
+                running[number] = _Running(*jobs[number], slot, lock)
             if not running:
                 break
             time.sleep(0.2)
-            for name in [name for name, item in running.items() if item.ended()]:
-                running.pop(name)
+            for number in [number for number, item in running.items() if item.ended()]:
+                running.pop(number)
+                if told:
+                    print(told(), flush=True)
 
 
 @contextmanager
-def _stopped_together(running: dict[str, "_Running"]):
+def _stopped_together(running: dict[int, "_Running"]):
     """If the block fails, interrupt the stages at work and wait until they have saved their state."""
     try:
         yield
@@ -185,12 +203,19 @@ def _stopped_together(running: dict[str, "_Running"]):
 @contextmanager
 def prepared(plan: Plan):
     """Hold the run's folder, write its numbers, empty what was made of other ones; gives the lock."""
-    plan.folder.mkdir(parents=True, exist_ok=True)
-    lock = _lock(plan.folder)
-    try:
+    with locked(plan.folder) as lock:
         save_config(plan.config, plan.folder / "config.json")
         for stage in plan.stages:
             _prepare(plan, stage)
+        yield lock
+
+
+@contextmanager
+def locked(folder: Path):
+    """Hold a folder that runs work in; gives the lock."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = _lock(folder)
+    try:
         yield lock
     finally:
         os.close(lock)
@@ -218,7 +243,7 @@ def _prepare(plan: Plan, stage: Stage) -> None:
     folder, wanted = plan.path(stage.name), plan.fingerprint(stage)
     started = folder / "started.json"
     if folder.exists() and (not started.exists() or read_json(started) != wanted):
-        shutil.rmtree(folder)
+        folder.unlink() if folder.is_symlink() else shutil.rmtree(folder)  # a link: what is shared stays
     if not folder.exists():
         folder.mkdir(parents=True)
         write_json(started, wanted)

@@ -4,7 +4,7 @@ Each takes a ``Work`` (its folder, the folders of the stages it needs, the numbe
 leaves files that the next stage reads.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -53,11 +53,16 @@ def _source(work: Work):
     return open_source(work.config, work.need("world"))
 
 
+def _of_the_eyes(work: Work) -> Config:
+    """The numbers of world, trunk and detector, which have a seed of their own."""
+    return replace(work.config, seed=work.config.eyes_seed or work.config.seed)
+
+
 def draw_world(work: Work) -> None:
     """Draw the generated world and a contact sheet of it."""
     from updown_lab.analysis.plots import contact_sheet
 
-    paths = make_picturebook(work.folder, work.config.world, work.config.seed)
+    paths = make_picturebook(work.folder, work.config.world, _of_the_eyes(work).seed)
     files = sorted(paths.images.iterdir())[:48]
     contact_sheet([load_image(file) for file in files], columns=8).savefig(work.folder / "contact_sheet.png", dpi=110)
 
@@ -65,7 +70,7 @@ def draw_world(work: Work) -> None:
 @by_several
 def train_trunk(work: Work) -> None:
     """Pre-train the trunk on single things."""
-    paths, cfg = Paths(work.need("world")), work.config
+    paths, cfg = Paths(work.need("world")), _of_the_eyes(work)
     crops, labels = np.load(paths.crops("crops.npy")), np.load(paths.crops("labels.npy"))
     order = np.random.default_rng(cfg.seed).permutation(len(crops))
     classifier = pretrain_trunk(crops[order], labels[order], cfg, work.folder, best_device())
@@ -84,7 +89,7 @@ def load_trunk(folder: Path, cfg: Config) -> Trunk:
 @by_several
 def train_eyes(work: Work) -> None:
     """Train the detector and score it on test pictures."""
-    source, cfg = _source(work), work.config
+    source, cfg = _source(work), _of_the_eyes(work)
     data = {split: source.detection(split) for split in ("train", "val")}
     if is_first():
         write_json(work.folder / "cleaning.json", asdict(source.cleaning), indent=1)
@@ -109,8 +114,6 @@ def load_detector(folder: Path, cfg: Config) -> BottomUpDetector:
 
 
 def _without_weights(cfg: Config):
-    from dataclasses import replace
-
     return replace(cfg.trunk, weights="none")
 
 
