@@ -1,0 +1,59 @@
+"""Wrong answers, each with the points that it must cost and the hint that it must get."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from updown_lab.coursework.sources import Part, read_source
+
+SOURCES = Path(__file__).parents[2] / "coursework" / "source"
+POINTS = {"A1": 20}
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """The reference with one thing changed.
+
+    Attributes:
+        name:   of the mistake.
+        cell:   solution in which ``old`` (once there) becomes ``new``.
+        loses:  points by cell with points; every other cell must keep its own.
+        hint:   words that the check must say; "" where the visible check cannot see it.
+    """
+
+    name: str
+    cell: str
+    old: str
+    new: str
+    loses: dict[str, int]
+    hint: str = ""
+
+    def applied(self, parts: list[Part]) -> list[Part]:
+        """The assignment as somebody would hand it in who made this mistake."""
+        [part] = [part for part in parts if part.name == self.cell]
+        assert part.text.count(self.old) == 1, f"{self.name}: {self.old!r} stands {part.text.count(self.old)} times"
+        return [other if other is not part else changed(part, part.text.replace(self.old, self.new)) for other in parts]
+
+
+def changed(part: Part, text: str) -> Part:
+    """The same cell with another text."""
+    return Part(part.purpose, part.name, part.points, part.kind, text)
+
+
+def reference(assignment: str) -> list[Part]:
+    """The source with its solutions."""
+    return read_source(SOURCES / assignment / f"{assignment}.py")
+
+
+WRONG = {
+    "A1": [
+        Wrong("the last pixel counts", "iou", "sides = torch.minimum(boxes[:, None, 2:], others[:, 2:]) -",
+              "sides = 1 + torch.minimum(boxes[:, None, 2:], others[:, 2:]) -", {"iou-seen": 3, "iou-hidden": 3}),
+        Wrong("sides below zero", "iou", ".clamp(min=0)", "", {"iou-seen": 3, "iou-hidden": 3}, "both negative"),
+        Wrong("the dropped drop others", "nms", "            dropped |= alike[row]", "        dropped |= alike[row]",
+              {"nms-seen": 3, "nms-hidden": 3}, "still drops others"),
+        Wrong("no empty picture", "nms", "return torch.tensor(kept, dtype=torch.long)",
+              "return torch.stack([torch.tensor(row) for row in kept])", {"nms-hidden": 3}),
+        Wrong("the minimum is forgotten", "select", "max(minimum, confident)", "confident",
+              {"select-seen": 4, "select-hidden": 4}, "too few are confident"),
+    ],
+}  # fmt: skip
