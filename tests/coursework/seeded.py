@@ -6,7 +6,7 @@ from pathlib import Path
 from updown_lab.coursework.sources import Part, read_source
 
 SOURCES = Path(__file__).parents[2] / "coursework" / "source"
-POINTS = {"A1": 20}
+POINTS = {"A1": 20, "A2": 20}
 
 
 @dataclass(frozen=True)
@@ -55,5 +55,22 @@ WRONG = {
               "return torch.stack([torch.tensor(row) for row in kept])", {"nms-hidden": 3}),
         Wrong("the minimum is forgotten", "select", "max(minimum, confident)", "confident",
               {"select-seen": 4, "select-hidden": 4}, "too few are confident"),
+    ],
+    "A2": [
+        Wrong("an empty image is nan", "masked_softmax", "torch.finfo(scores.dtype).min)\n    return torch.softmax"
+              "(filled, dim=-1).masked_fill(~mask, 0.0)", "-torch.inf)\n    return torch.softmax(filled, dim=-1)",
+              {"masked_softmax-seen": 3, "masked_softmax-hidden": 3}, "0/0"),
+        Wrong("always float32", "masked_softmax", "torch.softmax(filled, dim=-1)", "torch.softmax(filled.float(), dim=-1)",
+              {"masked_softmax-hidden": 3}),
+        Wrong("padding is summed", "attend", "(alpha[..., None] * clean)", "(alpha[..., None] * features)",
+              {"attend-seen": 3, "attend-hidden": 3}, "0 * nan is nan"),
+        Wrong("the query is forgotten", "attend", "keys + asked[:, None, :]", "keys",
+              {"attend-seen": 3, "attend-hidden": 3}, "the query is not asked"),
+        Wrong("the old h1 looks", "captioner_step", "    h1, c1 = lstm_update(captioner.word_gates(captioner.embedding"
+              "(words)) + overview + hidden, c1)\n    v_hat, alpha = look(h1)", "    v_hat, alpha = look(h1)\n    h1, "
+              "c1 = lstm_update(captioner.word_gates(captioner.embedding(words)) + overview + hidden, c1)",
+              {"captioner_step-seen": 4, "captioner_step-hidden": 4}, "from before this word"),
+        Wrong("only two images", "captioner_step", "    return torch.log_softmax(logits, dim=1)",
+              "    c2 = c2.view(2, -1)\n    return torch.log_softmax(logits, dim=1)", {"captioner_step-hidden": 4}),
     ],
 }  # fmt: skip

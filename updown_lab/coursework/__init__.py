@@ -4,7 +4,24 @@ from updown_lab.coursework import check_iou
 check_iou(iou)
 """
 
+from updown_lab.coursework.attention import (
+    check_attend,
+    check_captioner_step,
+    check_masked_softmax,
+    small_captioner,
+    step_arguments,
+)
 from updown_lab.coursework.boxes import check_iou, check_nms, check_select
 from updown_lab.coursework.hints import Hint
 
-__all__ = ["Hint", "check_iou", "check_nms", "check_select"]
+__all__ = [
+    "Hint",
+    "check_attend",
+    "check_captioner_step",
+    "check_iou",
+    "check_masked_softmax",
+    "check_nms",
+    "check_select",
+    "small_captioner",
+    "step_arguments",
+]
