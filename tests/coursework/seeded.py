@@ -6,7 +6,7 @@ from pathlib import Path
 from updown_lab.coursework.sources import Part, read_source
 
 SOURCES = Path(__file__).parents[2] / "coursework" / "source"
-POINTS = {"A1": 20, "A2": 20}
+POINTS = {"A1": 20, "A2": 20, "A3": 20}
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ WRONG = {
         Wrong("an empty image is nan", "masked_softmax", "torch.finfo(scores.dtype).min)\n    return torch.softmax"
               "(filled, dim=-1).masked_fill(~mask, 0.0)", "-torch.inf)\n    return torch.softmax(filled, dim=-1)",
               {"masked_softmax-seen": 3, "masked_softmax-hidden": 3}, "0/0"),
-        Wrong("always float32", "masked_softmax", "torch.softmax(filled, dim=-1)", "torch.softmax(filled.float(), dim=-1)",
-              {"masked_softmax-hidden": 3}),
+        Wrong("always float32", "masked_softmax", "torch.softmax(filled, dim=-1)",
+              "torch.softmax(filled.float(), dim=-1)", {"masked_softmax-hidden": 3}),
         Wrong("padding is summed", "attend", "(alpha[..., None] * clean)", "(alpha[..., None] * features)",
               {"attend-seen": 3, "attend-hidden": 3}, "0 * nan is nan"),
         Wrong("the query is forgotten", "attend", "keys + asked[:, None, :]", "keys",
@@ -72,5 +72,20 @@ WRONG = {
               {"captioner_step-seen": 4, "captioner_step-hidden": 4}, "from before this word"),
         Wrong("only two images", "captioner_step", "    return torch.log_softmax(logits, dim=1)",
               "    c2 = c2.view(2, -1)\n    return torch.log_softmax(logits, dim=1)", {"captioner_step-hidden": 4}),
+    ],
+    "A3": [
+        Wrong("no runs of four", "ngram_counts", "(1, 2, 3, 4)", "(1, 2, 3)",
+              {"ngram_counts-seen": 2, "ngram_counts-hidden": 1}, "four words are missing"),
+        Wrong("captions instead of images", "document_frequencies", "            mentioned |= set(ngram_counts(words))"
+              "\n        frequencies.update(mentioned)", "            frequencies.update(set(ngram_counts(words)))",
+              {"document_frequencies-seen": 2, "document_frequencies-hidden": 1}, "are one image"),
+        Wrong("CIDEr without the D", "cider_d", "min(ours[gram], theirs[gram])", "ours[gram]",
+              {"cider_d-seen": 4, "cider_d-hidden": 3}, "earns too much"),
+        Wrong("every length is welcome", "cider_d", "damping * dot", "dot",
+              {"cider_d-seen": 4, "cider_d-hidden": 3}, "not damped"),
+        Wrong("the other direction", "self_critical_loss", "return -(", "return (",
+              {"self_critical_loss-seen": 4, "self_critical_loss-hidden": 3}, "the sign"),
+        Wrong("learning the judge", "self_critical_loss", "(rewards - baseline).detach()", "rewards - baseline",
+              {"self_critical_loss-hidden": 3}),
     ],
 }  # fmt: skip

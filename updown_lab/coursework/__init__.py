@@ -13,15 +13,25 @@ from updown_lab.coursework.attention import (
 )
 from updown_lab.coursework.boxes import check_iou, check_nms, check_select
 from updown_lab.coursework.hints import Hint
+from updown_lab.coursework.rewards import (
+    check_cider_d,
+    check_document_frequencies,
+    check_ngram_counts,
+    check_self_critical_loss,
+)
 
 __all__ = [
     "Hint",
     "check_attend",
     "check_captioner_step",
+    "check_cider_d",
+    "check_document_frequencies",
     "check_iou",
     "check_masked_softmax",
+    "check_ngram_counts",
     "check_nms",
     "check_select",
+    "check_self_critical_loss",
     "small_captioner",
     "step_arguments",
 ]
