@@ -6,7 +6,7 @@ from pathlib import Path
 from updown_lab.coursework.sources import Part, read_source
 
 SOURCES = Path(__file__).parents[2] / "coursework" / "source"
-POINTS = {"A1": 20, "A2": 20, "A3": 20}
+POINTS = {"A1": 20, "A2": 20, "A3": 20, "A4": 20}
 
 
 @dataclass(frozen=True)
@@ -87,5 +87,18 @@ WRONG = {
               {"self_critical_loss-seen": 4, "self_critical_loss-hidden": 3}, "the sign"),
         Wrong("learning the judge", "self_critical_loss", "(rewards - baseline).detach()", "rewards - baseline",
               {"self_critical_loss-hidden": 3}),
+    ],
+    "A4": [
+        Wrong("two things change", "my_plan", 'seed, {"captioner.attention": level}', 'seed, {"captioner.attention": '
+              'level, "captioner.hidden_size": 64 if level == "soft" else 32}', {"one_factor-seen": 2}, "changes too"),
+        Wrong("a single seed", "my_plan", "for seed in (1, 2, 3)", "for seed in (1,)", {"seeds-seen": 2}, "but luck"),
+        Wrong("the test split chooses", "my_plan", 'choose_on="validation"', 'choose_on="test"', {"splits-seen": 2},
+              "luck looks like skill"),
+        Wrong("pairs are torn apart", "paired_interval", "gains[rows].mean(axis=1)", "ours[rows].mean(axis=1) - theirs["
+              "draw.permuted(rows)].mean(axis=1)", {"paired_interval-seen": 2, "paired_interval-hidden": 2},
+              "for both models"),
+        Wrong("a bell", "paired_interval", "np.quantile(gains[rows].mean(axis=1), [0.025, 0.975])",
+              "gains.mean() + np.array([-1.96, 1.96]) * gains[rows].mean(axis=1).std()", {"paired_interval-hidden": 2}),
+        Wrong("nobody is trusted", "my_verdicts", '4: "nothing is wrong"', '4: "one seed"', {"verdict-4-hidden": 1}),
     ],
 }  # fmt: skip

@@ -67,6 +67,8 @@ def test_a_blank_gets_nothing(assignment):
     assert sum(earned.values()) == 0
     said = [str(error) for name, error in errors.items() if name.endswith("-seen")]
     assert said and all("still empty" in words for words in said)
+    for part in blank(reference(assignment)):
+        assert "SOLUTION" not in part.text
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,8 @@ assert cider_d(["cat"], [["cat"]], Counted({("cat",): 1}), 1, grams) == 0, "one 
 # $$L = \operatorname*{mean}_{\text{sentences}} \; -(r - b) \sum_t \log p(w_t)$$
 #
 # `log_probs` are those of the drawn words; where `mask` is False the sentence is over and `log_probs` may hold
-# anything, `nan` too. Reward and baseline are judgements, not something to be learned: **no gradient goes through them**.
+# anything, `nan` too. Reward and baseline are judgements, not something to be learned: **no gradient goes through
+# them**.
 #
 # **Predict first:** the drawn sentence *is* the greedy one. What does the model learn from it? *(about 30 minutes)*
 
