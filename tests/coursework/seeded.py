@@ -1,8 +1,10 @@
 """Wrong answers, each with the points that it must cost and the hint that it must get."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from updown_lab.coursework.course import STUB
 from updown_lab.coursework.sources import Part, read_source
 
 SOURCES = Path(__file__).parents[2] / "coursework" / "source"
@@ -42,6 +44,35 @@ def changed(part: Part, text: str) -> Part:
 def reference(assignment: str) -> list[Part]:
     """The source with its solutions."""
     return read_source(SOURCES / assignment / f"{assignment}.py")
+
+
+def blank(parts: list[Part]) -> list[Part]:
+    """The assignment as it is handed out, but with all tests."""
+    region = re.compile(r"( *)### BEGIN SOLUTION.*### END SOLUTION", re.DOTALL)
+
+    def stub(found: re.Match) -> str:
+        return "\n".join(found[1] + line for line in STUB.splitlines())
+
+    return [changed(part, region.sub(stub, part.text)) for part in parts]
+
+
+def marked(parts: list[Part]) -> tuple[dict[str, int], dict[str, Exception]]:
+    """Points by cell, as nbgrader would count them, and the errors of the cells that failed."""
+    known, earned, errors = {"__name__": "__main__"}, {}, {}
+    for part in parts:
+        if part.kind == "code":
+            try:
+                exec(compile(part.text, part.name, "exec"), known)
+            except Exception as error:
+                errors[part.name] = error
+        if part.purpose == "check":
+            earned[part.name] = 0 if part.name in errors else part.points
+    return earned, errors
+
+
+def full(parts: list[Part]) -> dict[str, int]:
+    """Points by cell, of those that a machine marks."""
+    return {part.name: part.points for part in parts if part.purpose == "check"}
 
 
 WRONG = {

@@ -8,39 +8,12 @@ with nbgrader itself that this gives the same points.
 import re
 
 import pytest
-from seeded import POINTS, SOURCES, WRONG, changed, reference
+from seeded import POINTS, SOURCES, WRONG, blank, full, marked, reference
 
-from updown_lab.coursework.course import STUB
 from updown_lab.coursework.hints import Hint
-from updown_lab.coursework.sources import Part, assignments
+from updown_lab.coursework.sources import assignments
 
-
-def blank(parts: list[Part]) -> list[Part]:
-    """The assignment as it is handed out, but with all tests."""
-    region = re.compile(r"( *)### BEGIN SOLUTION.*### END SOLUTION", re.DOTALL)
-
-    def stub(found: re.Match) -> str:
-        return "\n".join(found[1] + line for line in STUB.splitlines())
-
-    return [changed(part, region.sub(stub, part.text)) for part in parts]
-
-
-def marked(parts: list[Part]) -> tuple[dict[str, int], dict[str, Exception]]:
-    """Points by cell, as nbgrader would count them, and the errors of the cells that failed."""
-    known, earned, errors = {"__name__": "__main__"}, {}, {}
-    for part in parts:
-        if part.kind == "code":
-            try:
-                exec(compile(part.text, part.name, "exec"), known)
-            except Exception as error:
-                errors[part.name] = error
-        if part.purpose == "check":
-            earned[part.name] = 0 if part.name in errors else part.points
-    return earned, errors
-
-
-def full(parts: list[Part]) -> dict[str, int]:
-    return {part.name: part.points for part in parts if part.purpose == "check"}
+pytest.importorskip("jupytext", reason="needs jupytext: pip install -e .[teach]")
 
 
 def test_every_assignment_is_tested_here():

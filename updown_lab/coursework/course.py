@@ -11,6 +11,7 @@ import contextlib
 import io
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -47,7 +48,7 @@ def build(course: Path | str, source: Path | str, assignment: str) -> Path:
 
     parts = read_source(find_source(source, assignment))
     with atomic_path(Path(course) / "source" / assignment / f"{assignment}.ipynb") as draft:
-        nbformat.write(source_notebook(parts), draft)
+        nbformat.write(source_notebook(parts, assignment), draft)
     _run("GenerateAssignment", course, assignment)
     released = Path(course) / "release" / assignment / f"{assignment}.ipynb"
     found = leaks(parts, released.read_text(encoding="utf-8"))
@@ -79,8 +80,11 @@ def grade(course: Path | str, assignment: str, student: str = "*") -> pd.DataFra
     if not list(place.glob(f"{student}/{assignment}/{assignment}.ipynb")):
         raise DataMissing(f"nothing to grade: no {place}/{'STUDENT' if student == '*' else student}/{assignment}/"
                           f"{assignment}.ipynb; put the notebook that came back there, under that name")  # fmt: skip
-    _run("Autograde", course, assignment, student)
-    return _written(course, assignment)
+    try:
+        _run("Autograde", course, assignment, student)
+    finally:  # one student's notebook may end its process; the others have their points
+        table = _written(course, assignment)
+    return table
 
 
 def give(course: Path | str, assignment: str, student: str, cell: str, score: float) -> pd.DataFrame:
@@ -206,9 +210,10 @@ def _run(converter: str, course: Path | str, assignment: str, student: str = "*"
         except Exception as error:
             log = Path(course) / "nbgrader.log"
             log.write_text(said.getvalue(), encoding="utf-8")
-            reason = [line for line in said.getvalue().splitlines() if "Error: " in line or "Exception: " in line]
-            raise UpdownError(f"nbgrader could not finish {converter} for {assignment}: {(reason or [str(error)])[0]}\n"
-                              f"all that it said: {log}") from error  # fmt: skip
+            whose = sorted(set(re.findall(r"for student '([^'.]+)'", said.getvalue())))
+            reason = [line for line in said.getvalue().splitlines() if re.match(r"[\w.]*(Error|Exception): ", line)]
+            raise UpdownError(f"nbgrader could not finish {converter} for {' '.join([assignment, *whose])}: "
+                              f"{(reason or [str(error)])[-1]}\nall that it said: {log}") from error  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -162,8 +162,8 @@ def check_paired_interval(function: Callable[..., tuple[float, float, float]]) -
         hint = "theirs - ours; exchange them" if math.isclose(mean, -0.25, abs_tol=1e-9) else "not the mean difference"
         raise Hint(f"{name}, {case}: the mean is {mean:.4f}, which is {hint}")
     if high - low > 1e-6:
-        raise Hint(f"{name}, {case}: every picture gains exactly 0.25, so whichever pictures are drawn, their mean gain is "
-                   f"0.25; yours goes from {low:.3f} to {high:.3f}. Draw pictures once, for both models")  # fmt: skip
+        raise Hint(f"{name}, {case}: every picture gains exactly 0.25, so whichever are drawn, the mean is 0.25, but "
+                   f"yours goes from {low:.3f} to {high:.3f}. Draw pictures once, for both models")  # fmt: skip
     case = "hard and easy pictures"
     ours = hard + np.random.default_rng(1).normal(0.02, 0.1, 200)
     mean, low, high = _interval(function, case, ours, hard)

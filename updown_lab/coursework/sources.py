@@ -20,11 +20,22 @@ PURPOSES = ("locked", "solution", "check", "written")
 SOLUTION, HIDDEN = "BEGIN SOLUTION", "BEGIN HIDDEN TESTS"
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 INSTALL = "pip install 'updown_lab[teach]'"
-#: The same first code cell in every student version. Colab has everything but the package.
-SETUP = """import importlib.util
+HOME = "OWNER/updown_lab"  # on GitHub
+BADGE = (
+    "[![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
+    "(https://colab.research.google.com/github/{home}/blob/main/coursework/student/{name}.ipynb)"
+)
+#: The first code cell of every notebook of this project. Colab has everything but the package.
+SETUP = """\
+# Setup, the same in every notebook. At home it only imports; on Colab it installs the library and leaves torch alone.
+import importlib.util
 
-if importlib.util.find_spec("updown_lab") is None:  # on Colab, the first time
-    get_ipython().run_line_magic("pip", "install -q updown_lab")"""
+if importlib.util.find_spec("updown_lab") is None:
+    %pip install -q "updown_lab @ git+https://github.com/OWNER/updown_lab"
+
+import updown_lab as ul
+
+print(f"updown_lab {ul.__version__}")"""
 
 
 @dataclass(frozen=True)
@@ -84,13 +95,19 @@ def read_source(path: Path | str) -> list[Part]:
     return parts
 
 
-def source_notebook(parts: list[Part]) -> dict:
-    """The notebook that nbgrader makes student versions from, with its metadata; the same parts give the same bytes."""
+def source_notebook(parts: list[Part], name: str) -> dict:
+    """The notebook that nbgrader makes a student version from, with its metadata; the same parts give the same bytes.
+
+    Args:
+        parts: of ``read_source``; the first is the title. Badge and setup are added.
+        name:  of the assignment.
+    """
     import nbformat
 
     notebook = nbformat.v4.new_notebook(metadata={"kernelspec": KERNEL, "language_info": {"name": "python"}})
+    badge = Part("", "", 0, "markdown", BADGE.format(home=HOME, name=name))
     setup = Part("locked", "setup", 0, "code", SETUP)
-    for number, part in enumerate([parts[0], setup, *parts[1:]]):
+    for number, part in enumerate([badge, parts[0], setup, *parts[1:]]):
         make = nbformat.v4.new_code_cell if part.kind == "code" else nbformat.v4.new_markdown_cell
         cell = make(part.text, id=part.name or f"cell-{number}")
         if part.purpose:
