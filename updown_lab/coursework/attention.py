@@ -41,11 +41,11 @@ def check_masked_softmax(function: Callable[[Tensor, Tensor], Tensor]) -> None:
              "that?"),
         Slip(lambda scores, mask: scores.softmax(-1) * mask, "the weights of the real regions do not sum to one any "
              "more: padding took its part before it was set to 0."),
-        Slip(lambda scores, mask: (scores * mask).softmax(-1), "a score of 0 is not nothing: exp(0) = 1."),
         Slip(lambda scores, mask: scores.masked_fill(~mask, -1e9).softmax(-1), "an image without regions gets weights "
              "for its padding."),
         Slip(lambda scores, mask: scores.masked_fill(~mask, -torch.inf).softmax(-1), "where every score is -inf, "
              "softmax is 0/0. The lowest finite number does not have this problem; what remains then?"),
+        Slip(lambda scores, mask: (scores * mask).softmax(-1), "a score of 0 is not nothing: exp(0) = 1."),
         Slip(lambda scores, mask: scores.exp() * mask / (scores.exp() * mask).sum(-1, keepdim=True), "exp of a large "
              "number is infinite, and 0 * nan is nan. torch's softmax knows the trick; filling beats multiplying."),
     )  # fmt: skip
