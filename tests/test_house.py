@@ -21,6 +21,7 @@ FLOORS = (
     ("training",),
     ("analysis",),
     ("pipeline",),  # the report is told with analysis' pictures, so it stands one floor above them
+    ("coursework",),
     ("door",),
 )
 SHARED = {

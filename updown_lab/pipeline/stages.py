@@ -162,14 +162,7 @@ def run_alone(plan: Plan, workers: int) -> None:
 def run_jobs(
     jobs: Sequence[tuple[Plan, Stage]], workers: int, lock: int, told: Callable[[], str] | None = None
 ) -> None:
-    """Run the stages that are not done, of one plan or of several, the first ones first.
-
-    Args:
-        jobs:    stages with their plans; what they need is among them, or done.
-        workers: processes at a time.
-        lock:    of the folder they work in, see ``locked``.
-        told:    called after each stage; what it says is printed.
-    """
+    """Run the stages that are not done, of one plan or of several, under a ``locked`` folder; ``told`` is printed."""
     running: dict[int, _Running] = {}
     with _stopped_together(running):
         while True:
