@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 OUT ?= runs/quickstart
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c ci/constraints.txt
 
-.PHONY: help quickstart real ablation test faults test-slow test-real lint bench lab clean
+.PHONY: help quickstart real ablation coursework coursework-test test faults test-slow test-real lint bench lab clean
 help:                ## say what can be typed
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 16
 
@@ -32,8 +32,15 @@ test-real: $(VENV)/.tests        ## the tests on real data (UPDOWN_REAL_DATA)
 	$(BIN)/python -m pytest tests/real
 
 lint: $(VENV)/.tests             ## style
-	$(BIN)/ruff check updown_lab tests bench
-	$(BIN)/ruff format --check updown_lab tests bench
+	$(BIN)/ruff check updown_lab tests bench coursework
+	$(BIN)/ruff format --check updown_lab tests bench coursework
+
+coursework: $(VENV)/.tests       ## build the student versions of the assignments
+	$(BIN)/python -m updown_lab coursework build
+	cp runs/coursework/release/*/*.ipynb coursework/student/
+
+coursework-test: $(VENV)/.tests  ## every assignment with nbgrader itself: reference, blank, wrong answers (5 minutes)
+	$(BIN)/python -m pytest tests/coursework
 
 bench: $(VENV)/.tests            ## how fast, beside the straightforward way (about half an hour; a quiet machine)
 	$(BIN)/python -m bench
@@ -55,7 +62,7 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml ci/constraints.txt
 	@touch $@
 
 $(VENV)/.tests: $(VENV)/.installed
-	$(PIP) -e ".[dev,imagenet,formats,fast]"
+	$(PIP) -e ".[dev,imagenet,formats,fast,teach]"
 	@touch $@
 
 $(VENV)/.imagenet: $(VENV)/.installed

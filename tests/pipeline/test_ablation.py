@@ -76,7 +76,7 @@ def test_a_changed_run_leaves_what_it_shared_to_the_others(tmp_path):
     assert (made / "kept").exists() and not changed.path("world").is_symlink()
 
 
-def test_time_left_counts_stages_of_a_kind():
+def test_time_left_counts_stages_of_a_kind(tmp_path):
     class Plan:
         def __init__(self, seconds):
             self.seconds = seconds
@@ -85,13 +85,9 @@ def test_time_left_counts_stages_of_a_kind():
             return self.seconds is not None
 
         def path(self, name):
-            write_json(folder / "stage.json", {"seconds": self.seconds})
-            return folder
+            write_json(tmp_path / "stage.json", {"seconds": self.seconds})
+            return tmp_path
 
-    import tempfile
-    from pathlib import Path
-
-    folder = Path(tempfile.mkdtemp())
     stages = make_plan(SMALL, "run")
     answers, words = stages.find("vqa-regions"), stages.find("captions-regions-scst")
     jobs = [(Plan(600), answers), (Plan(1800), words), (Plan(None), answers), (Plan(None), answers)]
@@ -128,7 +124,8 @@ def test_a_finding_is_the_mean_difference_over_items_and_holds_if_its_interval_i
         Cell(level, replace(base, seed=seed), "scst", answered(tmp_path / f"{level}{seed}", row))
         for (level, seed), row in scores.items()
     ]
-    study = Study("answers", {}, {}, [("a beats b", "a", "b", "overall"), ("b beats a", "b", "a", "other")], "overall", {})
+    wanted = [("a beats b", "a", "b", "overall"), ("b beats a", "b", "a", "other")]
+    study = Study("answers", {}, {}, wanted, "overall", {})
 
     first, second = findings(study, Ablation(tuple(cells), "answers", ("vqa",)))
 
@@ -141,7 +138,7 @@ def test_a_finding_is_the_mean_difference_over_items_and_holds_if_its_interval_i
     [
         ({}, [1], "answers", "needs a factor"),
         ({"vqa.activation": "relu"}, [1], "answers", "should have a list of values, got 'relu'"),
-        ({"vqa.actvation": ["relu"]}, [1], "answers", "vqa.activation"),
+        ({"vqa.actvation": ["relu"]}, [1], "answers", "VqaConfig knows: activation"),
         ({"vqa.activation": ["relu"]}, [1, 1], "answers", "different seeds"),
         ({"vqa.activation": ["relu"]}, [], "answers", "different seeds"),
         ({"vqa.activation": ["relu"]}, [1], "spelling", "known: captions, answers"),
