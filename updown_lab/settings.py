@@ -198,6 +198,7 @@ class VqaConfig:
     word_vectors: str = ""  # words start from these: a .txt or .npz file, or "pypi" (GloVe 6B, 50 numbers)
     answer_pictures: bool = True  # the picture stream of "two-stream" starts from photos of each answer
     targets: str = "soft"  # what people said, by how many; "hard": only the commonest answer
+    genome_questions: bool = False  # Visual Genome's are learned too, where their answer is known already
     pairs: bool = False  # a question goes with one of the same words and another answer (balanced pairs)
 
 

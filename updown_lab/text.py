@@ -15,6 +15,12 @@ PAD, START, END, UNKNOWN = 0, 1, 2, 3
 SPECIAL_WORDS = ("<pad>", "<start>", "<end>", "<unknown>")
 _WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
 
+#: Words after which a sentence cannot be over.
+BAD_ENDINGS = (
+    *("a", "an", "the", "some", "that", "its", "his", "her", "their", "and", "or", "while", "is", "are", "very"),
+    *("of", "on", "in", "with", "to", "at", "by", "for", "from", "into", "onto", "near", "next"),
+)
+
 
 def tokenise(sentence: str) -> list[str]:
     """Split a sentence into lower-case words, without punctuation.

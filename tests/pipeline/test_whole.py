@@ -50,7 +50,9 @@ def test_a_run_prints_its_stages_its_tables_and_where_the_report_is(run):
     folder, said = run
 
     assert f"{folder}: 17 stage(s) to do" in said
-    assert all(f"\n{table}\n" in said for table in ("detector", "captions", "vqa", "grounding", "comparisons"))
+    assert all(
+        f"\n{table}\n" in said for table in ("detector", "captions", "vqa", "grounding", "speech", "comparisons")
+    )
     assert said.rstrip().endswith(f"open {folder / 'report.html'}")
 
 
@@ -71,7 +73,7 @@ def test_the_json_report_has_one_record_for_each_thing_that_was_measured(report)
     assert {"stages", "detector", "captions", "vqa", "grounding", "comparisons"} <= report.keys()
     assert len(report["stages"]) == 16 and all(stage["seconds"] >= 0 for stage in report["stages"])
     assert 0 <= report["detector"]["map50"] <= 1
-    for table in ("captions", "grounding"):
+    for table in ("captions", "grounding", "speech"):
         assert sorted((row["features"], row["objective"]) for row in report[table]) == sorted(pairs), table
     assert [row["features"] for row in report["vqa"]] == [
         "answer prior", "question-only", "grid-pretrained-7", "regions", "symbolic"]  # fmt: skip
@@ -90,7 +92,7 @@ def test_figures_are_within_their_ranges_and_intervals_hold_their_means(report):
 
 
 def test_the_tables_hold_what_the_report_says(run, report):
-    for name in ("detector", "captions", "vqa", "grounding", "comparisons"):
+    for name in ("detector", "captions", "vqa", "grounding", "speech", "comparisons"):
         assert len(pd.read_csv(run[0] / "tables" / f"{name}.csv")), name
 
     captions = pd.read_csv(run[0] / "tables/captions.csv")

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from updown_lab.config import DecodeConfig
 from updown_lab.errors import ConfigError
-from updown_lab.text import END, PAD, UNKNOWN, Vocabulary
+from updown_lab.text import BAD_ENDINGS, END, PAD, UNKNOWN, Vocabulary
 
 NEVER = float("-inf")
 Rule = Callable[[Tensor, Tensor], None]
@@ -26,11 +26,6 @@ Rule = Callable[[Tensor, Tensor], None]
 FUNCTION_WORDS = (
     *("a", "an", "the", "some", "that", "it", "and", "is", "are"),
     *("of", "on", "in", "with", "to", "at", "by", "'", '"'),
-)
-#: Words after which a sentence cannot be over.
-BAD_ENDINGS = (
-    *("a", "an", "the", "some", "that", "its", "his", "her", "their", "and", "or", "while", "is", "are", "very"),
-    *("of", "on", "in", "with", "to", "at", "by", "for", "from", "into", "onto", "near", "next"),
 )
 
 

@@ -55,10 +55,11 @@ def pointing_game(
         boxes: (K, 4) xyxy pixels of those regions.
         words: T words of the caption.
         objects: what is in the image: (set of categories, (4,) box xyxy) for each object.
-        nouns: {word: category}, synonyms and plurals included: {"dog": "dog", "dogs": "dog", "puppy": "dog"}.
+        nouns: {word: category}, synonyms and plurals included: {"dog": "dog", "dogs": "dog", "puppy": "dog"}. Names of
+            two words ("hot dog") win over their last word; where the model looked at that last word counts.
 
     Returns:
-        One Pointing for each word in ``nouns`` whose category is in the image, in the order of the words.
+        One Pointing for each name in ``nouns`` whose category is in the image, in the order of the words.
 
     Raises:
         ValueError: the shapes disagree.
@@ -76,10 +77,9 @@ def pointing_game(
     weights, boxes = weights.detach().double().cpu(), boxes.double().cpu()
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2  # (K, 2)
     found = []
-    for position, word in enumerate(words):
-        category = nouns.get(word)
+    for position, word, category in named(words, nouns):
         there = [torch.as_tensor(box, dtype=torch.float64).cpu() for names, box in objects if category in names]
-        if category is None or not there:
+        if not there:
             continue
         targets = torch.stack(there)  # (objects of the category, 4)
         inside = ((centre[:, None] >= targets[:, :2]) & (centre[:, None] < targets[:, 2:])).all(-1).any(-1)  # (K,)
@@ -87,6 +87,21 @@ def pointing_game(
         iou = float(box_iou(boxes[best : best + 1], targets).max())
         mass = float(weights[position][inside].sum())
         found.append(Pointing(position, word, category, bool(inside[best]), iou, mass))
+    return found
+
+
+def named(words: Sequence[str], nouns: Mapping[str, str]) -> list[tuple[int, str, str]]:
+    """Every name of a category in a caption: (place of its last word, the name, the category), in order.
+
+    >>> named(["a", "hot", "dog", "beside", "a", "dog"], {"dog": "dog", "hot dog": "hot dog"})
+    [(2, 'hot dog', 'hot dog'), (5, 'dog', 'dog')]
+    """
+    found = []
+    for place, word in enumerate(words):
+        both = f"{words[place - 1]} {word}" if place else word
+        name = both if both in nouns else word
+        if name in nouns:
+            found.append((place, name, nouns[name]))
     return found
 
 
@@ -113,7 +128,7 @@ def grounding(captions: Iterable[GroundedCaption], nouns: Mapping[str, str]) -> 
     """
     said, points = 0, []
     for caption in map(GroundedCaption._make, captions):
-        said += sum(word in nouns for word in caption.words)
+        said += len(named(caption.words, nouns))
         points += pointing_game(*caption, nouns)
     return {
         "pointing": _mean([point.hit for point in points]),

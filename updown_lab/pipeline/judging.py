@@ -6,6 +6,7 @@ import torch
 from updown_lab.files import atomic_path, read_json, write_json
 from updown_lab.metrics.captions import score_captions
 from updown_lab.metrics.grounding import GroundedCaption, grounding
+from updown_lab.metrics.saying import binding, speech
 from updown_lab.pipeline.plans import OBJECTIVES
 from updown_lab.pipeline.sources import open_source
 from updown_lab.pipeline.stages import Work
@@ -22,8 +23,12 @@ def judge_captions(work: Work) -> None:
         said = {row["image_id"]: row["caption"] for row in read_json(folder / "captions.json")}
         scores = score_captions(said, references)
         looked = grounding(_looks(folder, said, store, source), source.nouns)
+        words = {image: caption.split() for image, caption in said.items()}
+        described = ((words[image], source.described(image)) for image in words)
+        spoken = speech(list(words.values())) | binding(described, source.nouns, source.colours)
         write_json(work.folder / f"{objective}.json",
-                   {"metrics": scores.corpus, "grounding": looked, "notes": scores.notes}, indent=1)  # fmt: skip
+                   {"metrics": scores.corpus, "grounding": looked, "speech": spoken, "notes": scores.notes},
+                   indent=1)  # fmt: skip
         with atomic_path(work.folder / f"{objective}.csv") as draft:
             scores.per_image.assign(caption=[said[image] for image in scores.per_image.index]).to_csv(draft)
 

@@ -11,6 +11,7 @@ from updown_lab.pipeline.stages import Plan, Stage
 _WORK = "updown_lab.pipeline.work:"
 BLIND = "question-only"
 OBJECTIVES = ("cross-entropy", "scst")
+JUDGED = ("metrics", "grounding", "speech")  # what judging writes of captions
 CAFFE_FOLDER = "bu_features_demo"
 
 
@@ -95,7 +96,7 @@ def _language(config: Config, kind: str, world: tuple[str, ...]) -> list[Stage]:
         Stage(names[0], _WORK + "learn_captions", features, (*base, config.cross_entropy, config.teaching), kind),
         Stage(names[1], _WORK + "improve_captions", (*features, names[0]), (*base, config.scst), kind),
         *_answers(config, kind, features),
-        Stage(f"judge-{kind}", "updown_lab.pipeline.judging:judge_captions", (*features, *names), (), kind),
+        Stage(f"judge-{kind}", "updown_lab.pipeline.judging:judge_captions", (*features, *names), JUDGED, kind),
     ]
 
 

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import torch
 
 from updown_lab.datasets.coco import CaptionRecord, read_coco_boxes, read_coco_captions, read_karpathy
+from updown_lab.datasets.coco_nouns import coco_nouns
 from updown_lab.datasets.names import Names, read_names
 from updown_lab.datasets.picturebook import COLOUR_NAMES, Paths
 from updown_lab.datasets.picturebook.captions import noun_words
@@ -24,9 +25,8 @@ from updown_lab.datasets.vqa import (
     read_visual_genome_questions,
     read_vqa,
 )  # fmt: skip
-from updown_lab.errors import DataMissing
+from updown_lab.errors import ConfigError, DataMissing
 from updown_lab.files import read_json
-from updown_lab.text import tokenise
 
 SPLITS = ("train", "val", "test")
 #: Visual Genome photos get ids above this, so that they can lie beside COCO's in one store.
@@ -83,6 +83,13 @@ class PicturebookSource:
         """Questions of a split; "hard" holds the test pictures' two-object questions."""
         return read_vqa(self.paths.questions(split), self.paths.answers(split))
 
+    def genome_questions(self) -> list[QuestionRecord]:
+        """None: nobody asks twice about a drawn picture."""
+        raise ConfigError(
+            "vqa.genome_questions adds Visual Genome's questions to VQA v2's, and the generated world has one kind of "
+            "questions only; take it out, or give --data"
+        )
+
     def pictures(self) -> list[DetectionRecord]:
         """All pictures that are to be encoded, with their truth for the oracles."""
         return list(self._records.values())
@@ -100,6 +107,12 @@ class PicturebookSource:
         """What is really there: (categories, box) of each object."""
         record = self._records[image_id]
         return [({self.names.objects[c]}, box) for c, box in zip(record.classes.tolist(), record.boxes, strict=False)]
+
+    def described(self, image_id: int) -> list[tuple[set[str], set[str]]]:
+        """What each object is, and what it is like."""
+        record, names = self._records[image_id], self.names
+        return [({names.objects[kind]}, {names.attributes[number] for number in have})
+                for kind, have in zip(record.classes.tolist(), record.attributes, strict=True)]  # fmt: skip
 
 
 class RealSource:
@@ -190,6 +203,10 @@ class RealSource:
             return read_vqa(official, official.with_name(f"annotations_{split}.json"))
         return self._questions[split]
 
+    def genome_questions(self) -> list[QuestionRecord]:
+        """Visual Genome's questions about training photos, for VQA v2's model to learn too; Teney et al. 2018."""
+        return [record for record in self._questions["train"] if record.image_id >= GENOME_IDS]
+
     def pictures(self) -> list:
         """All photos with captions or questions."""
         genome = [record for split in SPLITS for record in self.detection(split)]
@@ -206,28 +223,12 @@ class RealSource:
 
     @cached_property
     def nouns(self) -> dict[str, str]:
-        """COCO's category names, singular and plural, and people's words for "person"."""
-        table = {}
-        for category in {name for boxes in self._boxes.values() for name, _ in boxes}:
-            word = tokenise(category)[-1]
-            table[word] = table[word + "s"] = category
-        people = [
-            "man",
-            "woman",
-            "boy",
-            "girl",
-            "person",
-            "people",
-            "men",
-            "women",
-            "child",
-            "children",
-            "player",
-            "rider",
-            "guy",
-            "lady",
-        ]
-        return table | dict.fromkeys(people, "person")
+        """People's words for COCO's categories."""
+        return coco_nouns(name for boxes in self._boxes.values() for name, _ in boxes)
+
+    def described(self, image_id: int) -> list[tuple[set[str], set[str]]]:
+        """Nothing: COCO's boxes have no attributes."""
+        return []
 
     def objects(self, image_id: int) -> list[tuple[set[str], torch.Tensor]]:
         """COCO's boxes of a photo."""

@@ -60,6 +60,13 @@ class Findings:
             for kind in self.config.encoders for objective in OBJECTIVES
         )  # fmt: skip
 
+    def speech(self) -> pd.DataFrame:
+        """Features x objective: how does it speak, and are colours on the right things?"""
+        return pd.DataFrame(
+            {"features": kind, "objective": objective, **self.judged(kind, objective)["speech"]}
+            for kind in self.config.encoders for objective in OBJECTIVES
+        )  # fmt: skip
+
     def answers(self, kind: str) -> pd.DataFrame:
         """Every test question with the model's answer and its official score."""
         return pd.read_csv(self.stages / f"vqa-{kind}" / "answers.csv", keep_default_na=False)

@@ -30,6 +30,7 @@ def tell(work: Work) -> None:
     findings = Findings(work.run, work.config, source)
     names = [stage.name for stage in make_plan(work.config, work.run).stages if stage.name != "report"]
     tables = {"captions": findings.captions(), "vqa": findings.vqa(), "grounding": findings.grounding(),
+              "speech": findings.speech(),
               "comparisons": findings.comparisons(), "detector": _detector(work)}  # fmt: skip
     for name, table in tables.items():
         with atomic_path(work.run / "tables" / f"{name}.csv") as draft:
@@ -53,7 +54,7 @@ def _write_json(work: Work, findings: Findings, tables, costs: pd.DataFrame) -> 
         "detector": tables["detector"].iloc[0].to_dict(),
         "captions": captions,
         "vqa": tables["vqa"].rename(columns={"yes/no": "yes_no"}).to_dict("records"),
-        **{name: tables[name].to_dict("records") for name in ("grounding", "comparisons")},
+        **{name: tables[name].to_dict("records") for name in ("grounding", "speech", "comparisons")},
     }
     write_json(work.run / "report.json", _plain(record), indent=1)
 
@@ -202,8 +203,10 @@ def _seeing(page: Report, work: Work, source, tables) -> None:
 def printed(run: Path) -> str:
     """The small tables that a finished run prints."""
     parts = []
-    for name in ("detector", "captions", "vqa", "grounding", "comparisons"):
+    for name in ("detector", "captions", "vqa", "grounding", "speech", "comparisons"):
         table = pd.read_csv(run / "tables" / f"{name}.csv")
         table = table.drop(columns=[column for column in UNPRINTED if column in table])
-        parts.append(f"{name}\n{table.round(3 if name in ('detector', 'grounding') else 1).to_string(index=False)}")
+        parts.append(
+            f"{name}\n{table.round(3 if name in ('detector', 'grounding', 'speech') else 1).to_string(index=False)}"
+        )
     return "\n\n".join(parts)

@@ -208,9 +208,11 @@ def learn_answers(work: Work) -> None:
     """Train the VQA model on one kind of features ("question-only" sees nothing) and answer the test questions."""
     source, cfg, kind = _source(work), work.config, work.argument
     records = {split: source.questions(split) for split in source.question_splits}
+    answers = AnswerVocabulary.build([[record.answer] for record in records["train"]], cfg.vqa.answer_minimum_count)
+    if cfg.vqa.genome_questions:
+        records["train"] = with_more(records["train"], source.genome_questions(), answers)
     store = None if kind == "question-only" else FeatureStore.open(work.need(f"features-{kind}") / "store")
     vocabulary = Vocabulary.build((record.question for record in records["train"]), cfg.vqa.minimum_count)
-    answers = AnswerVocabulary.build([[record.answer] for record in records["train"]], cfg.vqa.answer_minimum_count)
     sets = {split: Questions(rows, store, vocabulary, answers, cfg.vqa.maximum_words, best_device(), cfg.vqa.targets)
             for split, rows in records.items()}  # fmt: skip
     model = new_vqa(sets["train"], vocabulary, cfg).to(best_device())
@@ -227,6 +229,16 @@ def learn_answers(work: Work) -> None:
     write_results(work.folder / "results.json", dict(zip(tables[0]["question_id"], tables[0]["answer"], strict=True)))
     if store:
         _keep_attention(work, model, sets["test"])
+
+
+def with_more(asked: list, more: list, answers: AnswerVocabulary) -> list:
+    """Questions, and those of another data set whose answer is in the vocabulary, under new numbers.
+
+    The other set brings no answers of its own: a rare one would cost a row of the classifier and hardly ever be right.
+    """
+    free = max((record.question_id for record in asked), default=0) + 1
+    kept = [record for record in more if record.answer in answers.ids]
+    return [*asked, *(replace(record, question_id=free + number) for number, record in enumerate(kept))]
 
 
 def load_vqa(folder: Path, cfg: Config) -> UpDownVqa:

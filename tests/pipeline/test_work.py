@@ -1,0 +1,48 @@
+"""Pieces of stages that can be tried without a run."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from updown_lab.config import override, preset
+from updown_lab.datasets.vqa import QuestionRecord
+from updown_lab.errors import ConfigError
+from updown_lab.pipeline.sources import GENOME_IDS, PicturebookSource, RealSource
+from updown_lab.pipeline.work import _of_the_eyes, with_more
+from updown_lab.text import AnswerVocabulary
+
+
+def question(number, answer, image=1):
+    return QuestionRecord(question_id=number, image_id=image, question="what is it", answers=(answer,) * 10,
+                          answer=answer, answer_type="other", question_type="what is")  # fmt: skip
+
+
+def test_questions_of_another_set_bring_no_answers_and_clash_with_nobody():
+    asked = [question(3, "cat"), question(8, "dog")]
+    more = [question(3, "dog"), question(4, "zebra"), question(8, "cat")]
+
+    both = with_more(asked, more, AnswerVocabulary(["cat", "dog"]))
+
+    assert both[:2] == asked
+    assert [(record.question_id, record.answer) for record in both[2:]] == [(9, "dog"), (10, "cat")]
+    assert with_more(asked, [], AnswerVocabulary(["cat"])) == asked
+
+
+def test_only_visual_genomes_training_questions_are_added():
+    source = RealSource.__new__(RealSource)
+    source.__dict__["_questions"] = {"train": [question(1, "a", 7), question(2, "b", GENOME_IDS + 7)],
+                                     "test": [question(3, "c", GENOME_IDS + 8)]}  # fmt: skip
+
+    assert [record.question_id for record in source.genome_questions()] == [2]
+
+
+def test_the_generated_world_has_no_second_set_of_questions(tmp_path):
+    with pytest.raises(ConfigError, match="one kind of questions only"):
+        PicturebookSource(tmp_path).genome_questions()
+
+
+def test_world_and_detector_take_the_seed_of_the_eyes():
+    tiny = override(preset("tiny"), seed=5)
+
+    assert _of_the_eyes(SimpleNamespace(config=tiny)).seed == 5
+    assert _of_the_eyes(SimpleNamespace(config=override(tiny, eyes_seed=2))).seed == 2
