@@ -44,9 +44,9 @@ def crash(work):
 
 
 def dwell(work):
-    """Work for a minute, unless stopped."""
+    """Work until stopped; a machine that is busy or sleeps may need long for that."""
     (work.folder / "started").touch()
-    time.sleep(60)
+    time.sleep(900)
 
 
 def train(work):
