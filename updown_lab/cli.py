@@ -6,10 +6,10 @@ import sys
 from collections.abc import Sequence
 
 from updown_lab import __version__
-from updown_lab.commands import convert, data, extract, judging, looking, runs
+from updown_lab.commands import bundling, convert, data, extract, judging, looking, runs
 from updown_lab.errors import UpdownError
 
-FAMILIES = (runs, data, extract, convert, looking, judging)
+FAMILIES = (runs, data, extract, convert, looking, judging, bundling)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
