@@ -48,7 +48,7 @@ class _Seeing:
         Raises:
             ValueError: another shape, or pixels that are not in [0, 1].
         """
-        return self.encoder.encode([_picture(image)])[0]
+        return self.encoder.encode([checked_picture(image)])[0]
 
     def see_boxes(self, image: Tensor | Path | str, boxes: Tensor) -> Regions:
         """Look at places of your own: their features are pooled on the spot, whatever the detector proposed.
@@ -61,7 +61,7 @@ class _Seeing:
             ConfigError: the eyes are a grid, whose cells lie where they lie.
             ValueError: a box that is empty or outside the picture.
         """
-        picture, boxes = _picture(image), torch.as_tensor(boxes, dtype=torch.float32)
+        picture, boxes = checked_picture(image), torch.as_tensor(boxes, dtype=torch.float32)
         if self.encoder.source != "regions" or not hasattr(self.encoder, "detector"):
             raise ConfigError(f"{self.name} sees {self.encoder.source}, which are not pooled from boxes; "
                               'take a model with features="regions"')  # fmt: skip
@@ -262,7 +262,7 @@ def _eyes(run: FinishedRun, features: str):
     return run.encoder(features), () if features.startswith("grid") else run.names()
 
 
-def _picture(image: Tensor | Path | str) -> Tensor:
+def checked_picture(image: Tensor | Path | str) -> Tensor:
     """An image as every encoder takes it."""
     picture = image if isinstance(image, Tensor) else load_image(image)
     right = picture.dim() == 3 and len(picture) == 3 and picture.is_floating_point() and picture.numel() > 0
