@@ -62,8 +62,8 @@ class BundledRun(FinishedRun):
         folder = self.plan.path(name)
         if not (folder / "model.safetensors").exists():
             held = sorted(path.name for path in (self.folder / "stages").glob("*"))
-            raise DataMissing(f"the bundle in {self.folder} holds no {name!r}, only {', '.join(held)}. A run of your own "
-                              "has all: python -m updown_lab quickstart")  # fmt: skip
+            raise DataMissing(f"the bundle in {self.folder} holds no {name!r}, only {', '.join(held)}. A run of your "
+                              "own has all: python -m updown_lab quickstart")  # fmt: skip
         return folder
 
 

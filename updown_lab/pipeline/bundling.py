@@ -103,6 +103,7 @@ def _copy(run: FinishedRun, draft: Path, features: Sequence[str]) -> None:
                 shutil.copyfile(file, target / file.name)
         packed = pack(load_file(source / "model.safetensors"), bits=8 if stage in captioners else 16)
         save_file(packed, target / "model.safetensors")
+        (target / "model.safetensors").chmod(0o644)  # safetensors' own choice is the owner alone
 
 
 def _files(folder: Path) -> list[Path]:
