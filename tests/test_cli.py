@@ -30,6 +30,7 @@ OPTIONS = {
     "ask": ("image", "question", "--picture", "--run-folder"),
     "evaluate": ("results", "--captions", "--questions", "--annotations"),
     "doctor": (),
+    "bundle": ("--run", "--out", "--commit"),
 }
 
 

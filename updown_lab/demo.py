@@ -59,6 +59,7 @@ class BundledRun(FinishedRun):
     """A run of which only the models are left; they are as they were when it was packed, so nothing is checked."""
 
     def stage(self, name: str) -> Path:
+        """Folder of a stage whose model was packed."""
         folder = self.plan.path(name)
         if not (folder / "model.safetensors").exists():
             held = sorted(path.name for path in (self.folder / "stages").glob("*"))

@@ -6,6 +6,7 @@ measured anew on the run's own test pictures, so that the figures beside the bun
 
 import hashlib
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -143,8 +144,13 @@ def _typed(config: Config) -> str:
     'python -m updown_lab quickstart --preset tiny --seed 3'
     """
     usual, given = (dict(_flat(to_dict(one))) for one in (preset(config.name), config))
-    changed = [f" --set {name}={value}" for name, value in given.items() if usual[name] != value and name != "seed"]
-    return f"python -m updown_lab quickstart --preset {config.name} --seed {config.seed}{''.join(changed)}"
+    changed = [f"--set={name}={_plain(value)}" for name, value in given.items() if usual[name] != value]
+    start = ["python", "-m", "updown_lab", "quickstart", "--preset", config.name, "--seed", str(config.seed)]
+    return shlex.join([*start, *(change for change in changed if not change.startswith("--set=seed="))])
+
+
+def _plain(value) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _flat(values: dict, before: str = "") -> Iterator[tuple[str, object]]:
