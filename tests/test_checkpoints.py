@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
-from updown_lab.checkpoints import load_weights, read_facts, save_model
+from updown_lab.checkpoints import load_weights, pack, read_facts, save_model, unpack
 from updown_lab.errors import DataInvalid, DataMissing
 
 
@@ -89,3 +90,43 @@ def test_facts_come_back(tmp_path):
 
     assert read_facts(tmp_path) == facts
     assert sorted(file.name for file in tmp_path.iterdir()) == ["model.json", "model.safetensors"]
+
+
+@pytest.mark.parametrize(("bits", "share"), [(16, 0.5), (8, 0.25)])
+def test_packed_weights_need_a_share_of_the_bytes_and_are_off_by_half_a_step(bits, share):
+    weights = {"w": torch.randn(40, 300, generator=torch.Generator().manual_seed(0)) * 3, "b": torch.randn(40)}
+
+    packed = pack(weights, bits)
+
+    assert packed["w"].element_size() * packed["w"].numel() == share * 4 * weights["w"].numel()
+    back = unpack(packed)
+    assert back.keys() == weights.keys() and {value.dtype for value in back.values()} == {torch.float32}
+    torch.testing.assert_close(back["b"], weights["b"], atol=0, rtol=0)
+    # half a step: of 127 in the largest number of the row, or of the 11 bits that float16 keeps of each number
+    most = weights["w"].abs().amax(1, keepdim=True) / 254 if bits == 8 else weights["w"].abs() * 2**-11 + 2**-25
+    assert ((back["w"] - weights["w"]).abs() <= most * 1.0001).all()
+
+
+def test_what_cannot_be_halved_is_kept():
+    weights = {"huge": torch.full((2, 2), 1e6), "zero": torch.zeros(2, 3), "count": torch.tensor(7)}
+
+    assert all(torch.equal(unpack(pack(weights, 16))[name], value) for name, value in weights.items())
+    assert torch.equal(unpack(pack(weights, 8))["zero"], weights["zero"])
+    assert unpack(pack({"kernel": torch.randn(4, 3, 2, 2)}, 8))["kernel"].shape == (4, 3, 2, 2)
+    with pytest.raises(ValueError, match="16 or 8 bits, got 4"):
+        pack(weights, 4)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_model_is_filled_from_packed_weights_and_wrong_ones_are_named(tmp_path, bits):
+    torch.manual_seed(0)
+    model = network()
+    save_model(tmp_path, model, width=3)
+    save_file(pack(model.state_dict(), bits), tmp_path / "model.safetensors")
+
+    other = load_weights(tmp_path, network())
+
+    torch.testing.assert_close(other[0].weight, model[0].weight, atol=0.01, rtol=0)
+    assert other[0].weight.dtype == torch.float32 and torch.equal(other[0].bias, model[0].bias)
+    with pytest.raises(DataInvalid, match=r"0.weight: the file has \(3, 2\), the model \(4, 2\)"):
+        load_weights(tmp_path, network(4))

@@ -30,6 +30,7 @@ OPTIONS = {
     "ask": ("image", "question", "--picture", "--run-folder"),
     "evaluate": ("results", "--captions", "--questions", "--annotations"),
     "doctor": (),
+    "bundle": ("--run", "--out", "--commit"),
     "ablate": ["STUDY", "--factor", "--measure", "--seeds", "--out"],
     "coursework": ("build", "grade", "feedback", "docs/instructor.md"),
 }

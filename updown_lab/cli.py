@@ -6,10 +6,10 @@ import sys
 from collections.abc import Sequence
 
 from updown_lab import __version__
-from updown_lab.commands import ablating, convert, coursework, data, extract, judging, looking, runs
+from updown_lab.commands import ablating, bundling, convert, coursework, data, extract, judging, looking, runs
 from updown_lab.errors import UpdownError
 
-FAMILIES = (runs, data, extract, convert, looking, judging, ablating, coursework)
+FAMILIES = (runs, data, extract, convert, looking, judging, bundling, ablating, coursework)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from updown_lab.checkpoints import read_facts
 from updown_lab.config import load_config
 from updown_lab.decode import Caption, beam_search
 from updown_lab.errors import DataMissing
@@ -12,6 +13,7 @@ from updown_lab.pipeline.stages import Work
 from updown_lab.pipeline.work import best_device, load_captioner, load_vqa, make_encoder
 from updown_lab.regions import Regions, collate_regions
 from updown_lab.text import AnswerVocabulary, Vocabulary, pad_ids, tokenise
+from updown_lab.vision.encoders import Encoder
 
 
 class FinishedRun:
@@ -31,6 +33,7 @@ class FinishedRun:
             raise DataMissing(f"no run in {folder}; make one with: python -m updown_lab quickstart --out {folder}")
         self.config = load_config(self.folder / "config.json")
         self.plan = make_plan(self.config, self.folder)
+        self._encoders: dict[str, Encoder] = {}
 
     def stage(self, name: str) -> Path:
         """Folder of a stage that is done."""
@@ -40,12 +43,25 @@ class FinishedRun:
                               f"Finish it with: python -m updown_lab train {name} --out {self.folder}")  # fmt: skip
         return self.plan.path(name)
 
+    def encoder(self, features: str = "") -> Encoder:
+        """The eyes for a kind of features, by default the run's own; loaded once and kept."""
+        kind = features or self.features
+        if kind not in self._encoders:
+            if not kind.startswith("grid-pretrained"):
+                self.stage("detector")
+            elif self.config.trunk.weights == "pretrained":
+                self.stage("trunk")
+            self._encoders[kind] = make_encoder(Work(self.folder, self.folder, self.config, kind), kind)
+        return self._encoders[kind]
+
+    def names(self) -> tuple[list[str], list[str]]:
+        """What the detector's class and attribute numbers mean."""
+        facts = read_facts(self.stage("detector"))
+        return facts["objects"], facts["attributes"]
+
     def see(self, image: torch.Tensor) -> Regions:
         """Regions of one picture (3, H, W) in [0, 1]."""
-        if not self.features.startswith("grid-pretrained"):
-            self.stage("detector")
-        work = Work(self.folder, self.folder, self.config, self.features)
-        return make_encoder(work, self.features).encode([image])[0]
+        return self.encoder().encode([image])[0]
 
     def describe(self, regions: Regions, objective: str = "scst") -> tuple[list[str], Caption]:
         """The best caption of one picture: its words, and the caption with attention."""
