@@ -21,6 +21,8 @@ FLOORS = (
     ("training",),
     ("analysis",),
     ("pipeline",),  # the report is told with analysis' pictures, so it stands one floor above them
+    ("demo",),
+    ("widgets", "coursework"),
     ("door",),
 )
 SHARED = {
