@@ -1,12 +1,18 @@
 """The explorer in a browser, without Jupyter: the saved page, opened as a file."""
 
 import pytest
-
 from chromium import chromium, needs_chromium, open_page, shoot
 from toy_scenes import EVIL, LABELS, WORDS, image, panel
+
 from updown_lab.widgets import AttentionExplorer, compare_attention
 
 pytestmark = needs_chromium
+#: Place and height of everything but what is drawn on the picture, within bars and within chips.
+MEASURED = """() => [...document.querySelectorAll(".updown *")]
+  .filter((node) => !node.closest(".ud-stage, .ud-chip, .ud-fill"))
+  .map((node) => [node.getBoundingClientRect().left, node.getBoundingClientRect().top, node.offsetHeight])"""
+VEIL = """(veil, [x, y]) => veil.style.opacity
+  * veil.getContext("2d").getImageData(x * veil.width, y * veil.height, 1, 1).data[3]"""
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +39,7 @@ def page(browser, faults, tmp_path):
 
 def brightness(page, x, y):
     """How dark the veil is over a point of the picture: 0 lets everything through."""
-    return page.locator("canvas").evaluate(
-        "(veil, [x, y]) => veil.style.opacity * veil.getContext('2d').getImageData(x * veil.width, y * veil.height, 1, 1).data[3]",
-        [x, y],
-    )
+    return page.locator("canvas").evaluate(VEIL, [x, y])
 
 
 def test_hovering_a_word_lights_its_regions(page):
@@ -52,8 +55,7 @@ def test_hovering_a_word_lights_its_regions(page):
 
 
 def test_nothing_moves_when_words_are_hovered(page):
-    everything = "() => [...document.querySelectorAll('.updown *')].filter((n) => !n.closest(".ud-stage, .ud-chips") && "\
-                 "!n.closest('.ud-fill')).map((n) => [n.getBoundingClientRect().left, n.getBoundingClientRect().top, n.offsetHeight])"  # fmt: skip
+    everything = MEASURED
     before = page.evaluate(everything)
 
     for place in range(len(WORDS)):

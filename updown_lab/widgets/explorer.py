@@ -116,8 +116,9 @@ def compare_attention(image, models, top: int = 5, scale: str = "word") -> Atten
     Raises:
         ValueError: fewer than two.
 
-    >>> panels = {name: Panel(["cat"], torch.ones(1, 1), torch.tensor([[0., 0, 9, 9]]), (9, 9)) for name in ("xe", "scst")}
-    >>> [view["name"] for view in compare_attention(torch.rand(3, 9, 9), panels).panels]
+    >>> panel = Panel(["cat"], torch.ones(1, 1), torch.tensor([[0., 0, 9, 9]]), (9, 9))
+    >>> both = compare_attention(torch.rand(3, 9, 9), {"xe": panel, "scst": panel})
+    >>> [view["name"] for view in both.panels]
     ['xe', 'scst']
     """
     if not isinstance(models, Mapping | list | tuple) or len(models) < 2:

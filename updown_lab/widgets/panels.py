@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 LARGEST = 1400  # longest side of a picture that is sent to the browser, in pixels
-GRID_LABEL = re.compile(r"row \d+, column \d+")
+GRID_LABEL = re.compile(r"row \d+, column \d+|cell \d+,\d+")
 WORST = -99.0  # JSON has no minus infinity
 
 
