@@ -49,7 +49,7 @@ class Asking {
     this.field.value = model.get("question");
     this.field.addEventListener("keydown", (event) => event.key === "Enter" && this.ask(this.field.value));
     this.row = make("div", { class: "ud-panels" });
-    this.earlier = make("div", { class: "ud-chips ud-earlier", "aria-label": "earlier questions" });
+    this.earlier = make("div", { class: "ud-chips ud-earlier", role: "group", "aria-label": "asked before" });
     this.note = make("div", { class: "ud-note", role: "status" });
     this.truth = make("div", { class: "ud-hint" });
     this.live = make("div", { class: "ud-live", "aria-live": "polite" });

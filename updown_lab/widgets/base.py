@@ -121,6 +121,7 @@ def _close_earlier(widget: Shown) -> None:
     before, made = _MADE.get(cell, ("", []))
     if before != execution:
         for old in made:
+            old.layout.close()  # Jupyter's own: every widget has one, and nobody else closes it
             old.close()
         made = []
     _MADE[cell] = (execution, [*made, widget])

@@ -51,7 +51,7 @@ class Panel {
     const body = make("div", { class: "ud-body" }, this.stage.node, make("div", { class: "ud-side" }, this.bars.node,
       make("div", { class: "ud-foot" }, this.stats, this.more, make("div", { class: "ud-chips" }, ...this.chips))));
     body.style.setProperty("--aspect", this.view.aspect);
-    const old = before ? make("div", { class: "ud-before" }, make("s", {}, before), back) : null;
+    const old = make("div", { class: "ud-before" }, before ? make("s", {}, before) : null, before ? back : null);
     return make("article", { class: "ud-panel", "aria-label": name || null }, name ? make("h4", {}, name) : null, sentence, old,
       body);
   }
@@ -169,6 +169,7 @@ class Explorer {
     this.length = Math.max(0, ...this.panels.map((panel) => panel.words.length));
     this.row.replaceChildren(...this.panels.map((panel) => panel.node));
     this.root.classList.toggle("ud-one", views.length === 1);
+    this.root.classList.toggle("ud-changed", views.some((view) => view.before));
     const redo = views.some((view) => view.redo);
     say(this.hint, this.hint.textContent.split("  ·  alt")[0] + (redo ? "  ·  alt-click takes a region away  ·  drag draws one" : ""));
     Object.assign(this, { hovered: -1, region: -1, kept: -1 });

@@ -41,35 +41,42 @@ class Stage {
     this.ghosts.replaceChildren(...boxes.map((box) => this.place(make("i"), box)));
   }
 
+  /** Darken what got little; `full` is the light of an undimmed point, or 0 for the brightest one. */
+  dim(key, weights, full) {
+    this.veil.style.opacity = weights ? 1 : 0;
+    if (!weights) return;
+    const name = `${key} ${full}`;
+    if (!this.lights.has(name)) this.lights.set(name, this.veiled(this.light(weights), full));
+    this.veil.getContext("2d", { willReadFrequently: true }).putImageData(this.lights.get(name), 0, 0);
+  }
+
   /** The sum of the weights of all regions that cover a point, as an array over the veil's pixels. */
-  light(key, weights) {
-    if (this.lights.has(key)) return this.lights.get(key);
+  light(weights) {
     const { width, height } = this.veil, sums = new Float32Array(width * height);
     for (let region = 0; region < this.count; region++) {
-      if (weights[region] < 1e-4) continue;
+      const weight = weights[region];
+      if (weight < 1e-4) continue;
       const [x1, y1, x2, y2] = this.boxes.subarray(4 * region, 4 * region + 4);
       const left = Math.round(x1 * width), right = Math.round(x2 * width), bottom = Math.round(y2 * height);
       for (let row = Math.round(y1 * height); row < bottom; row++) {
-        for (let spot = row * width + left; spot < row * width + right; spot++) sums[spot] += weights[region];
+        for (let spot = row * width + left, end = row * width + right; spot < end; spot++) sums[spot] += weight;
       }
     }
-    this.lights.set(key, sums);
     return sums;
   }
 
-  /** Darken what got little; `full` is the light of an undimmed point, or 0 for the brightest one. */
-  dim(key, weights, full) {
-    const context = this.veil.getContext("2d", { willReadFrequently: true });
-    this.veil.style.opacity = weights ? 1 : 0;
-    if (!weights) return;
-    const light = this.light(key, weights), pixels = context.createImageData(this.veil.width, this.veil.height);
-    const most = full || light.reduce((best, value) => Math.max(best, value), 1e-9);
+  /** Light as a picture of the dark that is left. */
+  veiled(light, full) {
+    let most = full || 1e-9;
+    if (!full) for (let spot = 0; spot < light.length; spot++) if (light[spot] > most) most = light[spot];
+    const pixels = new ImageData(this.veil.width, this.veil.height), { data } = pixels;
     for (let spot = 0; spot < light.length; spot++) {
-      const share = Math.min(1, light[spot] / most);
-      pixels.data.set(VEIL, 4 * spot);
-      pixels.data[4 * spot + 3] = 255 * DARKEST * (1 - share);
+      data[4 * spot] = VEIL[0];
+      data[4 * spot + 1] = VEIL[1];
+      data[4 * spot + 2] = VEIL[2];
+      data[4 * spot + 3] = 255 * DARKEST * (1 - Math.min(1, light[spot] / most));
     }
-    context.putImageData(pixels, 0, 0);
+    return pixels;
   }
 
   /** Frame some regions: a list of {region, strength in 0..1, number or ""}. */
