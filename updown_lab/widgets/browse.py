@@ -79,4 +79,6 @@ def _likeliest(found: Detections) -> Regions:
     attribute_scores, attributes = everything.max(1)
     attributes = attributes.masked_fill(attributes == found.attributes.shape[1], -1)
     boxes = found.boxes(classes)
-    return Regions(found.features, boxes, found.image_size, "all proposals", classes, scores, attributes, attribute_scores)
+    return Regions(
+        found.features, boxes, found.image_size, "all proposals", classes, scores, attributes, attribute_scores
+    )
