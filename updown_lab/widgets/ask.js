@@ -1,0 +1,113 @@
+// Ask the image: a question, the likeliest answers, and where the model looked for them.
+
+class Answers {
+  constructor(view, url, top, hands) {
+    const boxes = floats(view.boxes), count = boxes.length / 4;
+    Object.assign(this, { view, weights: halves(view.weights), top: Math.min(top, count) });
+    this.order = largest(this.weights, this.top);
+    this.most = this.weights.reduce((best, weight) => Math.max(best, weight), 1e-9);
+    const colours = coloursOf(this.weights), remove = view.redo ? hands.remove : null;
+    this.stage = new Stage(url, view.aspect, boxes, view.grid ? view.labels.map(() => "") : view.labels, colours, this.top);
+    this.stage.remember(view.gone);
+    this.stage.listen({ point: hands.point, draw: hands.draw,
+      pick: (region, event) => (event.altKey ? region >= 0 && hands.remove(region) : hands.pick(region)) });
+    this.bars = new Bars(top, view.labels, colours, { point: hands.point, pick: hands.pick, remove });
+    const answers = make("ol", { class: "ud-answers", "aria-label": "answers" }, ...view.answers.map((item) => this.answer(...item)));
+    const back = view.gone.length || view.drawn ? make("button", { type: "button", class: "ud-back" }, "↩ all regions") : null;
+    back?.addEventListener("click", hands.back);
+    const body = make("div", { class: "ud-body" }, this.stage.node, make("div", { class: "ud-side" }, answers, this.bars.node, back));
+    body.style.setProperty("--aspect", view.aspect);
+    this.node = make("article", { class: "ud-panel" }, view.name ? make("h4", {}, view.name) : null, body);
+  }
+
+  answer(text, share, score) {
+    const fill = make("i"), marks = score === null ? null : make("small", { title: "share of full marks against people's answers" },
+      score > 0 ? `✓ ${score.toFixed(2)}` : "✗");
+    fill.style.transform = `scaleX(${share})`;
+    return make("li", { class: score === null ? null : score > 0 ? "ud-right" : "ud-wrong" }, make("span", { class: "ud-fill" }, fill),
+      make("span", { class: "ud-name" }, text), marks, make("span", { class: "ud-share" }, percent(share)));
+  }
+
+  show(region) {
+    const frames = this.order.map((number, rank) => ({ region: number, number: String(rank + 1),
+      strength: this.weights[number] / this.most, quiet: this.weights[number] < 0.01 }));
+    if (region >= 0 && !frames.some((item) => item.region === region)) frames.unshift({ region, number: "", strength: 1 });
+    this.stage.frame(this.view.answers.length ? frames : []);
+    this.stage.dim("all", this.view.answers.length ? this.weights : null, 0);
+    this.bars.show("where it looked", this.weights, this.order, this.most, region);
+  }
+}
+
+class Asking {
+  constructor(model, el) {
+    this.model = model;
+    this.endings = [];
+    this.root = makeRoot(el, "ask", "ask the image", this.endings);
+    this.url = pictureURL(model.get("image"), this.endings);
+    this.field = make("input", { class: "ud-question", type: "text", "aria-label": "Question", placeholder: "ask about the picture, then Enter",
+      autocomplete: "off", spellcheck: "false" });
+    this.field.value = model.get("question");
+    this.field.addEventListener("keydown", (event) => event.key === "Enter" && this.ask(this.field.value));
+    this.row = make("div", { class: "ud-panels" });
+    this.earlier = make("div", { class: "ud-chips ud-earlier", role: "group", "aria-label": "asked before" });
+    this.note = make("div", { class: "ud-note", role: "status" });
+    this.truth = make("div", { class: "ud-hint" });
+    this.live = make("div", { class: "ud-live", "aria-live": "polite" });
+    this.root.append(this.field, this.earlier, this.row, make("div", { class: "ud-bottom" }, this.truth, this.note), this.live);
+    on(model, "change:panels", () => this.rebuild(), this.endings);
+    on(model, "change:question", () => (this.field.value = model.get("question")), this.endings);
+    on(model, "change:note", () => say(this.note, model.get("note")), this.endings);
+    on(model, "change:busy", () => this.root.classList.toggle("ud-busy", model.get("busy")), this.endings);
+    const observer = new ResizeObserver(() => this.show());
+    observer.observe(this.row);
+    this.endings.push(() => observer.disconnect());
+    this.rebuild();
+    say(this.note, model.get("note"));
+  }
+
+  tell(message) {
+    if (this.model.offline) say(this.note, "a saved page cannot ask the model; open the notebook for that");
+    else this.model.send(message);
+  }
+
+  ask(question) {
+    if (question.trim()) this.tell({ kind: "ask", question });
+  }
+
+  rebuild() {
+    const model = this.model;
+    Object.assign(this, { region: -1, kept: -1, owner: -1 });
+    this.panels = model.get("panels").map((view, panel) => new Answers(view, this.url, model.get("top"), {
+      point: (region) => this.set({ region, owner: region < 0 && this.kept < 0 ? -1 : panel }),
+      pick: (region) => this.set({ kept: region === this.kept ? -1 : region, owner: panel }),
+      remove: (region) => this.tell({ kind: "remove", panel, region }),
+      draw: (box) => this.tell({ kind: "add", panel, box }),
+      back: () => this.tell({ kind: "back", panel }),
+    }));
+    this.root.classList.toggle("ud-one", this.panels.length === 1);
+    this.row.replaceChildren(...this.panels.map((panel) => panel.node));
+    this.earlier.replaceChildren(...model.get("examples").map((text) => {
+      const chip = make("button", { type: "button", class: "ud-chip" }, make("span", {}, text));
+      chip.addEventListener("click", () => ((this.field.value = text), this.ask(text)));
+      return chip;
+    }));
+    say(this.truth, model.get("truth"));
+    say(this.live, model.get("panels").map(({ name, answers }) => answers.length ? `${name} ${answers[0][0]}, ${percent(answers[0][1])}` : "").join("; "));
+    this.show();
+  }
+
+  set(changes) {
+    Object.assign(this, changes);
+    this.show();
+  }
+
+  show() {
+    this.panels.forEach((panel, number) => panel.show(number !== this.owner ? -1 : this.region >= 0 ? this.region : this.kept));
+  }
+}
+
+export default {
+  render({ model, el }) {
+    return ender(new Asking(model, el).endings);
+  },
+};
