@@ -114,7 +114,7 @@ LESSON = replace(
     name="lesson",
     world=c.WorldConfig(train_images=1200, validation_images=80, test_images=150, crops=0),
     encoders=("symbolic",),
-    cross_entropy=replace(TINY.cross_entropy, steps=300, evaluate_every=50),
+    cross_entropy=replace(TINY.cross_entropy, steps=300, learning_rate=5e-3, evaluate_every=50),
     scst=replace(TINY.scst, training=replace(TINY.scst.training, steps=240, evaluate_every=40)),
     vqa_training=replace(TINY.vqa_training, steps=500, learning_rate=6e-3, evaluate_every=125),
 )
