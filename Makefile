@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 OUT ?= runs/quickstart
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c ci/constraints.txt
 
-.PHONY: help quickstart real ablation coursework coursework-test test faults test-slow test-real lint bench lab clean
+.PHONY: help quickstart real ablation coursework coursework-test notebooks docs test test-browser faults test-slow
+.PHONY: test-real lint bench lab clean
 help:                ## say what can be typed
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 16
 
@@ -31,9 +32,18 @@ faults: $(VENV)/.tests           ## break the code on purpose: every planted fau
 test-real: $(VENV)/.tests        ## the tests on real data (UPDOWN_REAL_DATA)
 	$(BIN)/python -m pytest tests/real
 
+test-browser: $(VENV)/.lab       ## the widgets in JupyterLab and Chromium; pictures in runs/browser
+	$(BIN)/python -m pytest tests/widgets tests/browser
+
+notebooks: $(VENV)/.lab          ## execute all notebooks (about a quarter of an hour)
+	$(BIN)/python -m pytest --nbmake --nbmake-timeout=900 notebooks
+
+docs: $(VENV)/.docs              ## the site, with the notebooks' results: runs/site/docs/index.html
+	$(BIN)/sphinx-build -q -W --keep-going -c docs . runs/site
+
 lint: $(VENV)/.tests             ## style
-	$(BIN)/ruff check updown_lab tests bench coursework
-	$(BIN)/ruff format --check updown_lab tests bench coursework
+	$(BIN)/ruff check updown_lab tests bench coursework notebooks
+	$(BIN)/ruff format --check updown_lab tests bench coursework notebooks
 
 coursework: $(VENV)/.tests       ## build the student versions of the assignments
 	$(BIN)/python -m updown_lab coursework build
@@ -69,6 +79,10 @@ $(VENV)/.imagenet: $(VENV)/.installed
 	$(PIP) -e ".[imagenet]"
 	@touch $@
 
-$(VENV)/.lab: $(VENV)/.installed
+$(VENV)/.lab: $(VENV)/.tests
 	$(PIP) -e ".[lab]"
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.lab
+	$(PIP) -e ".[docs]"
 	@touch $@

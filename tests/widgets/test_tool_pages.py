@@ -92,8 +92,8 @@ def test_curves_have_a_point_for_each_score(show, tmp_path):
 
 def test_the_tree_tells_the_way_to_each_word(show, monkeypatch):
     def node(number, parent, place, word, chance, fate="lived", best=False):
-        return {"id": number, "parent": parent, "place": place, "word": word, "log_prob": -chance, "total": -chance * place,
-                "fate": fate, "best": best}  # fmt: skip
+        return {"id": number, "parent": parent, "place": place, "word": word, "log_prob": -chance,
+                "total": -chance * place, "fate": fate, "best": best}  # fmt: skip
 
     nodes = [node(0, -1, 0, "", 0, best=True), node(1, 0, 1, "a", 0.1, best=True), node(2, 0, 1, EVIL, 1.0),
              node(3, 1, 2, "kite", 0.2, best=True), node(4, 2, 2, "boat", 3.0, "dropped"),

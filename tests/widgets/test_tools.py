@@ -47,7 +47,7 @@ def test_the_browser_begins_before_any_selection():
     assert browser.view["labels"] == ["blue cat 0.70", "dog 0.40"]  # row 1 has no attribute: 0.8 wins
     assert browser.view["classes"] == [1, 0]
     np.testing.assert_allclose(np.frombuffer(browser.view["scores"], "<f4"), [0.7, 0.4])
-    with pytest.raises(ValueError, match="0..1"):
+    with pytest.raises(ValueError, match=r"0\.\.1"):
         RegionBrowser(image(), regions(), threshold=1.5)
 
 
@@ -89,7 +89,8 @@ def test_a_long_history_is_thinned_but_keeps_its_last_row(tmp_path):
 
 
 def test_the_stop_button_interrupts_the_training(tmp_path):
-    code = "import time\ntry:\n    print('on', flush=True); time.sleep(60)\nexcept KeyboardInterrupt:\n    raise SystemExit(130)"
+    lines = ("import time", "try:", "    print('on', flush=True); time.sleep(900)", "except KeyboardInterrupt:", "    raise SystemExit(130)")  # fmt: skip
+    code = "\n".join(lines)
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     process.stdout.readline()
     monitor = watched(tmp_path, process=process)
