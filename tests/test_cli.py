@@ -95,7 +95,7 @@ def test_settings_are_checked_before_anything_is_written(tmp_path, capsys):
 def test_a_preset_that_does_not_exist_is_answered_with_those_that_do(tmp_path, capsys):
     said = failure(capsys, "quickstart", "--out", tmp_path / "run", "--preset", "huge")
 
-    assert said == "error: no preset called 'huge'; known: paper, tiny, photos, visual-genome"
+    assert said == "error: no preset called 'huge'; known: paper, tiny, photos, lesson, visual-genome"
 
 
 def test_a_stage_that_does_not_exist_is_answered_with_those_that_do(tmp_path, capsys):

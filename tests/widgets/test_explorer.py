@@ -182,7 +182,7 @@ def test_running_a_cell_again_closes_what_it_made_before(monkeypatch):
     monkeypatch.setattr(IPython, "get_ipython", lambda: shell)
     monkeypatch.setattr(shown, "_MADE", {})
     closed = []
-    monkeypatch.setattr(AttentionExplorer, "close", closed.append)
+    monkeypatch.setattr(AttentionExplorer, "close", lambda widget: closed.append(widget))
 
     shell.execution = 1
     first, second = AttentionExplorer(image(), panel()), AttentionExplorer(image(), panel())

@@ -89,8 +89,8 @@ def test_a_long_history_is_thinned_but_keeps_its_last_row(tmp_path):
 
 
 def test_the_stop_button_interrupts_the_training(tmp_path):
-    lines = ("import time", "try:", "    print('on', flush=True); time.sleep(900)", "except KeyboardInterrupt:", "    raise SystemExit(130)")  # fmt: skip
-    code = "\n".join(lines)
+    code = "import time\ntry:\n    print('on', flush=True); time.sleep(900)\n"
+    code += "except KeyboardInterrupt:\n    raise SystemExit(130)"
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     process.stdout.readline()
     monitor = watched(tmp_path, process=process)
@@ -106,16 +106,15 @@ def test_the_stop_button_interrupts_the_training(tmp_path):
 
 def test_a_new_checkpoint_speaks_once(tmp_path):
     model, other = captioner(0), captioner(1)
-    speaker = SimpleNamespace(model=other)
     before = {name: value.clone() for name, value in other.state_dict().items()}
 
-    def describe(self, regions):
-        caption = beam_search(self.model, collate_regions([regions]), DecodeConfig(maximum_words=4))[0][0]
-        return SimpleNamespace(words=WORDS.decode(caption.words).split())
+    class Toy(SimpleNamespace):
+        def describe(self, regions):
+            caption = beam_search(self.model, collate_regions([regions]), DecodeConfig(maximum_words=4))[0][0]
+            return SimpleNamespace(words=WORDS.decode(caption.words).split())
 
-    speaker.__class__ = type("Toy", (SimpleNamespace,), {"describe": describe})
     calls = []
-    say = say_with(speaker, {"kite": seen()})
+    say = say_with(Toy(model=other), {"kite": seen()})
     monitor = watched(tmp_path, samples=lambda folder: calls.append(1) or say(folder))
     assert monitor.samples == [] and calls == []
 
@@ -123,7 +122,7 @@ def test_a_new_checkpoint_speaks_once(tmp_path):
     monitor.look()
     monitor.look()
 
-    expected = describe(SimpleNamespace(model=model), seen()).words
+    expected = Toy(model=model).describe(seen()).words
     assert monitor.samples == [f"step 7, kite: {' '.join(expected)}"] and len(calls) == 1
     assert all(torch.equal(value, before[name]) for name, value in other.state_dict().items())
 
