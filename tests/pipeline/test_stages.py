@@ -111,7 +111,15 @@ def test_upto_keeps_a_stage_and_its_needs_in_order(tmp_path):
 # ---------------------------------------------------------------------------------------------- what goes wrong
 
 
-def test_a_stage_that_refuses_stops_the_others_and_its_log_is_shown(tmp_path):
+@pytest.fixture(params=[signal.default_int_handler, signal.SIG_IGN], ids=["terminal", "background job"])
+def interrupts(request):
+    """How this process takes Ctrl-C: a shell's background jobs ignore it, and their children inherit that."""
+    before = signal.signal(signal.SIGINT, request.param)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_stage_that_refuses_stops_the_others_and_its_log_is_shown(tmp_path, interrupts):
     with pytest.raises(UpdownError) as caught:
         run_plan(plan(tmp_path, stage("long", "dwell"), stage("soup", "refuse"), stage("next", needs=("soup",))))
 

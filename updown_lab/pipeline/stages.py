@@ -183,6 +183,8 @@ def run_jobs(
 @contextmanager
 def _stopped_together(running: dict[int, "_Running"]):
     """If the block fails, interrupt the stages at work and wait until they have saved their state."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it, so would its stages
     try:
         yield
     except BaseException:
