@@ -79,12 +79,12 @@ def test_what_cannot_be_shown_is_refused(said, error):
 
 def test_grid_cells_are_named_by_row_and_column():
     cells = torch.tensor([[0.0, 0, 5, 5], [5, 0, 10, 5], [0, 5, 5, 10], [5, 5, 10, 10]])
-    told = FakeSpeaker().describe(Regions(torch.eye(4), cells, (10, 10), "grid 2x2"))
+    told = FakeSpeaker().describe(Regions(torch.eye(4), cells, (10, 10), "grid-detector-2"))
     told.labels = None
 
     view = Panel.of(told).view()
 
-    assert view["labels"] == ["row 1, column 1", "row 1, column 2", "row 2, column 1", "row 2, column 2"]
+    assert view["labels"] == ["cell 1,1", "cell 1,2", "cell 2,1", "cell 2,2"]
     assert view["grid"] and not panel().view()["grid"]
 
 

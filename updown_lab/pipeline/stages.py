@@ -183,8 +183,9 @@ def run_jobs(
 @contextmanager
 def _stopped_together(running: dict[int, "_Running"]):
     """If the block fails, interrupt the stages at work and wait until they have saved their state."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it, so would its stages
+    deaf = signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread()
+    if deaf:  # a job in a shell's background ignores the interrupt, so would its stages
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     except BaseException:
@@ -193,6 +194,9 @@ def _stopped_together(running: dict[int, "_Running"]):
         for item in running.values():
             item.process.wait()
         raise
+    finally:
+        if deaf:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager

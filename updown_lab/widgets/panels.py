@@ -10,8 +10,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from updown_lab.pipeline.told import labels_of
+
 LARGEST = 1400  # longest side of a picture that is sent to the browser, in pixels
-GRID_LABEL = re.compile(r"row \d+, column \d+|cell \d+,\d+")
+GRID_LABEL = re.compile(r"cell \d+,\d+")
 WORST = -99.0  # JSON has no minus infinity
 
 
@@ -79,9 +81,7 @@ class Panel:
         """
         regions = told.regions
         optional = {part: list(getattr(told, part, None) or ()) for part in ("log_probs", "entropies", "alternatives")}
-        labels = list(getattr(told, "labels", None) or ())
-        if regions.classes is None and not any(label.strip("0123456789 ") for label in labels):
-            labels = grid_labels(regions.boxes)
+        labels = list(getattr(told, "labels", None) or labels_of(regions))
         return cls(list(told.words), told.weights, regions.boxes, regions.image_size, labels, name, **optional)
 
     def view(self, **more) -> dict:
@@ -105,21 +105,6 @@ class Panel:
 
 def _finite(value: float) -> float:
     return float(np.nan_to_num(float(value), nan=WORST, neginf=WORST, posinf=0.0))
-
-
-def grid_labels(boxes: Tensor) -> list[str]:
-    """Names for regions without classes: "row 2, column 5" if they lie in a grid, else their numbers.
-
-    >>> grid_labels(torch.tensor([[0., 0, 2, 2], [2, 0, 4, 2], [0, 2, 2, 4], [2, 2, 4, 4]]))[2]
-    'row 2, column 1'
-    >>> grid_labels(torch.tensor([[0., 0, 2, 2], [1, 1, 4, 2]]))
-    ['region 1', 'region 2']
-    """
-    across = sorted({round(value, 2) for value in boxes[:, 0].tolist()})
-    down = sorted({round(value, 2) for value in boxes[:, 1].tolist()})
-    if len(boxes) < 2 or len(across) * len(down) != len(boxes):
-        return [f"region {number}" for number in range(1, len(boxes) + 1)]
-    return [f"row {down.index(round(y, 2)) + 1}, column {across.index(round(x, 2)) + 1}" for x, y, *_ in boxes.tolist()]
 
 
 def picture_bytes(image) -> bytes:
