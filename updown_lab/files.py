@@ -2,10 +2,11 @@
 
 import json
 import os
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from updown_lab.errors import DataInvalid, DataMissing
+from updown_lab.errors import DataInvalid, DataMissing, UpdownError
 
 
 @contextmanager
@@ -61,3 +62,44 @@ def read_json(path: Path | str, hint: str = ""):
         raise DataMissing(f"no file {path}" + (f"; {hint}" if hint else "")) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise DataInvalid(f"{path} is not valid JSON: {error}; fetch or make the file again") from None
+
+
+@contextmanager
+def locked(folder: Path | str):
+    """Hold a folder that a run works in; gives the lock's descriptor.
+
+    Child processes inherit the lock, so what a killed run leaves behind is free when its last child has ended.
+
+    Args:
+        folder: made if it is missing.
+
+    Raises:
+        UpdownError: another process holds it, for more than ten seconds.
+
+    >>> import tempfile
+    >>> with locked(Path(tempfile.mkdtemp()) / "run") as lock:
+    ...     os.get_inheritable(lock)
+    True
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR)
+    try:
+        _hold(descriptor, folder)
+        os.set_inheritable(descriptor, True)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _hold(descriptor: int, folder: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such lock; two runs in one folder are then the user's care
+        return
+    for _attempt in range(100):
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.1)
+    raise UpdownError(f"another run is working in {folder}; wait for it, or give another folder with --out")

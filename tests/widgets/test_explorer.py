@@ -1,15 +1,17 @@
 """The kernel's side of the explorer: what goes to the browser, and what its wishes change."""
 
+import html
 import json
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from toy_scenes import BOXES, EVIL, WORDS, FakeSpeaker, image, panel, regions, weights
 
 from updown_lab.regions import Regions
-from updown_lab.widgets import AttentionExplorer, Panel, compare_attention
+from updown_lab.widgets import AttentionExplorer, ErrorBrowser, Panel, compare_attention
 from updown_lab.widgets import base as shown
 from updown_lab.widgets.panels import picture_bytes
 
@@ -173,6 +175,27 @@ class Shell:
 
     def get_parent(self):
         return {"metadata": {"cellId": self.cell}, "header": {"msg_id": f"message {self.execution}"}}
+
+
+@pytest.mark.parametrize(
+    "widget",
+    [
+        lambda: AttentionExplorer(image(), panel(EVIL, [EVIL, *WORDS[1:]])),
+        lambda: ErrorBrowser(pd.DataFrame({"caption": [EVIL]}), lambda row: None),
+    ],
+)
+def test_an_output_holds_its_saved_page_if_asked(widget, monkeypatch):
+    def shown():
+        bundle = widget()._repr_mimebundle_()
+        return bundle[0] if isinstance(bundle, tuple) else bundle
+
+    monkeypatch.delenv("UPDOWN_SAVED_WIDGETS", raising=False)
+    assert "text/html" not in shown()  # a notebook stays small
+    monkeypatch.setenv("UPDOWN_SAVED_WIDGETS", "1")
+    output = shown()["text/html"]
+
+    assert "application/vnd.jupyter.widget-view+json" in shown()
+    assert output.count("<") == 2 and "const widget =" in html.unescape(output)  # one frame, all within it is text
 
 
 def test_running_a_cell_again_closes_what_it_made_before(monkeypatch):

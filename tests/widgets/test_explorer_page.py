@@ -156,3 +156,19 @@ def test_models_side_by_side_share_one_word_index(browser, faults, tmp_path):
     assert page.locator(".ud-word.ud-on").all_inner_texts() == ["sea"]  # the short sentence is over
     page.keyboard.press("Home")
     shoot(page, "compare-dark")
+
+
+def test_a_saved_output_is_a_frame_as_high_as_what_it_holds(browser, faults, tmp_path, monkeypatch):
+    monkeypatch.setenv("UPDOWN_SAVED_WIDGETS", "1")
+    data, _ = AttentionExplorer(image(), panel(name=EVIL))._repr_mimebundle_()
+    (tmp_path / "site.html").write_text(f"<!doctype html><body>{data['text/html']}", encoding="utf-8")
+
+    page = open_page(browser, (tmp_path / "site.html").as_uri(), faults)
+    inside = page.frame_locator("iframe")
+    inside.locator(".ud-word").nth(1).hover()
+
+    assert inside.locator(".ud-bar").first.inner_text().split("\n")[1] == "red kite 0.97"
+    assert inside.locator("img[src=x]").count() == 0
+    frame, widget = page.locator("iframe").bounding_box(), inside.locator(".updown").bounding_box()
+    assert widget["height"] > 300 and widget["height"] <= frame["height"] < widget["height"] + 24
+    page.close()

@@ -1,1 +1,1 @@
-""""""
+"""Thinking: attention, the two-LSTM captioner, the VQA model."""

@@ -16,9 +16,9 @@ import pandas as pd
 from updown_lab.analysis.compare import Run, compare
 from updown_lab.config import Config, fingerprint, override, preset, save_config
 from updown_lab.errors import ConfigError
-from updown_lab.files import read_json, write_json
+from updown_lab.files import locked, read_json, write_json
 from updown_lab.pipeline.plans import OBJECTIVES, make_plan
-from updown_lab.pipeline.stages import Plan, Stage, locked, run_jobs
+from updown_lab.pipeline.stages import Plan, Stage, run_jobs
 from updown_lab.pipeline.tables import ANSWER_TYPES, Findings
 
 TARGETS = {"captions": "judge-{}", "answers": "vqa-{}"}  # what is measured, and the stage that measures it

@@ -22,7 +22,7 @@ from pkgutil import resolve_name
 
 from updown_lab.config import fingerprint, from_dict, save_config, to_dict
 from updown_lab.errors import ConfigError, UpdownError
-from updown_lab.files import read_json, write_json
+from updown_lab.files import locked, read_json, write_json
 
 FORMAT = 1  # raise when a stage's code changes what it writes, so that old folders are made again
 
@@ -207,34 +207,6 @@ def prepared(plan: Plan):
         for stage in plan.stages:
             _prepare(plan, stage)
         yield lock
-
-
-@contextmanager
-def locked(folder: Path):
-    """Hold a folder that runs work in; gives the lock."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = _lock(folder)
-    try:
-        yield lock
-    finally:
-        os.close(lock)
-
-
-def _lock(folder: Path) -> int:
-    """Hold the run folder; the stages inherit the lock, so a killed run frees it when its last stage has ended."""
-    descriptor = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR)
-    try:
-        import fcntl
-    except ImportError:  # Windows has no such lock; two runs in one folder are then the user's care
-        return descriptor
-    for _attempt in range(100):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.set_inheritable(descriptor, True)
-            return descriptor
-        except BlockingIOError:
-            time.sleep(0.1)
-    raise UpdownError(f"another run is working in {folder}; wait for it, or give another folder with --out")
 
 
 def _prepare(plan: Plan, stage: Stage) -> None:

@@ -1,1 +1,1 @@
-""""""
+"""Remembering: features on disk, read in place; the formats of other people in and out."""

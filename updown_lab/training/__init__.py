@@ -1,1 +1,1 @@
-""""""
+"""Improving: one loop that resumes, the losses and the recipes."""

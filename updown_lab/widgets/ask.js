@@ -32,8 +32,10 @@ class Answers {
     const frames = this.order.map((number, rank) => ({ region: number, number: String(rank + 1),
       strength: this.weights[number] / this.most, quiet: this.weights[number] < 0.01 }));
     if (region >= 0 && !frames.some((item) => item.region === region)) frames.unshift({ region, number: "", strength: 1 });
-    this.stage.frame(this.view.answers.length ? frames : []);
-    this.stage.dim("all", this.view.answers.length ? this.weights : null, 0);
+    const asked = this.view.answers.length > 0;
+    this.bars.node.style.visibility = asked ? "" : "hidden";
+    this.stage.frame(asked ? frames : []);
+    this.stage.dim("all", asked ? this.weights : null, 0);
     this.bars.show("where it looked", this.weights, this.order, this.most, region);
   }
 }

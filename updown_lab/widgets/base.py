@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import os
 from pathlib import Path
 
 import anywidget
@@ -48,6 +49,11 @@ widget.render({{ model, el: document.getElementById("widget") }});
 </script></body></html>
 """
 
+# As high as what it holds. The page in it is our own, with all text escaped, so its outside may ask and change it.
+FRAME = """<iframe srcdoc="{page}" title="saved widget" style="width: 100%; height: 640px; border: 0" onload="\
+const {{ body }} = this.contentDocument; body.style.padding = '4px 0'; body.style.background = 'none'; \
+this.style.height = `${{body.offsetHeight + 4}}px`"></iframe>"""
+
 
 def script(*names: str) -> str:
     """The ES module of a widget: its parts one after the other, because a notebook loads a single file.
@@ -86,19 +92,38 @@ class Shown(anywidget.AnyWidget):
         Returns:
             the path.
         """
+        with atomic_path(path) as draft:
+            draft.write_text(self.page(title), encoding="utf-8")
+        return Path(path)
+
+    def page(self, title: str = "updown_lab") -> str:
+        """What ``save_html`` writes, as text."""
         state = {name: _plain(getattr(self, name)) for name in sorted(self.class_own_state())}
         text = json.dumps(state, allow_nan=False).replace("<", "\\u003c")  # no caption may end the script
         code = script(*self.scripts).replace("export default", "const widget =")
-        page = PAGE.format(title=html.escape(title), style=style(), state=text, script=code)
-        with atomic_path(path) as draft:
-            draft.write_text(page, encoding="utf-8")
-        return Path(path)
+        return PAGE.format(title=html.escape(title), style=style(), state=text, script=code)
+
+    def _repr_mimebundle_(self, **asked):
+        return with_page(super()._repr_mimebundle_(**asked), self)
 
     @classmethod
     def class_own_state(cls) -> set[str]:
         """Names of the synchronised traits that this library added, without those of every Jupyter widget."""
         ours = {name for kind in cls.__mro__ if kind.__module__.startswith("updown_lab") for name in vars(kind)}
         return {name for name in cls.class_trait_names(sync=True) if name in ours and not name.startswith("_")}
+
+
+def with_page(bundle, widget: Shown):
+    """A notebook's output of a widget; if UPDOWN_SAVED_WIDGETS is set, with its page for places without a kernel.
+
+    Args:
+        bundle: what Jupyter would show: {kind: data}, alone or with metadata.
+        widget: the one to save in the frame.
+    """
+    data = bundle[0] if isinstance(bundle, tuple) else bundle
+    if os.environ.get("UPDOWN_SAVED_WIDGETS") and data is not None:
+        data["text/html"] = FRAME.format(page=html.escape(widget.page()))
+    return bundle
 
 
 def _plain(value):

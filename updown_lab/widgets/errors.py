@@ -8,7 +8,7 @@ import pandas as pd
 import traitlets
 
 from updown_lab.errors import UpdownError
-from updown_lab.widgets.base import Shown, script
+from updown_lab.widgets.base import Shown, script, with_page
 
 FEW = 24  # a column of text with at most so many values can be chosen from a list
 
@@ -70,6 +70,9 @@ class ErrorBrowser(ipywidgets.VBox):
         self.table, self._frame, self._explore = ScoreTable(table, sort), table, explore
         super().__init__([self.table])
         self.table.observe(self._choose, "chosen")
+
+    def _repr_mimebundle_(self, **asked):
+        return with_page(super()._repr_mimebundle_(**asked), self.table)
 
     def _choose(self, change) -> None:
         """Put what belongs to the clicked row below the table, instead of what was there."""
