@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 
 from updown_lab.config import fingerprint, override, preset
+from updown_lab.errors import ConfigError
 from updown_lab.pipeline.plans import make_plan
 
 
@@ -54,6 +55,13 @@ def test_real_data_needs_no_world_and_no_symbols(tmp_path):
     assert {stage.name for stage in drawn.stages} - {stage.name for stage in real.stages} == {
         "world", "features-symbolic", "vqa-symbolic"}  # fmt: skip
     assert not any("world" in stage.needs for stage in real.stages)
+
+
+def test_a_lesson_has_nothing_to_train_a_trunk_on():
+    with pytest.raises(ConfigError, match=r"'lesson' has none .*--set world.crops=7200"):
+        make_plan(preset("lesson"), "run")
+
+    assert make_plan(override(preset("lesson"), **{"world.crops": 7200}), "run")
 
 
 def test_published_features_are_read_where_there_are_any(tmp_path):

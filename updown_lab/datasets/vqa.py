@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from sys import intern
 
 from updown_lab.datasets.json_stream import need, stream_records
 from updown_lab.errors import DataInvalid
@@ -22,7 +23,7 @@ _NUMBER = re.compile(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class QuestionRecord:
     """One question about one photo.
 
@@ -119,7 +120,7 @@ def _annotated(asked: QuestionRecord, entry: dict, place: str) -> QuestionRecord
     answers = need(entry, "answers", list, place)
     if not answers or not all(isinstance(answer, dict) for answer in answers):
         raise DataInvalid(f"{place}: 'answers' should list objects with an 'answer', got {answers!r:.60}")
-    given = tuple(need(answer, "answer", str, place) for answer in answers)
+    given = tuple(intern(need(answer, "answer", str, place)) for answer in answers)  # few words, said millions of times
     agreed = need(entry, "multiple_choice_answer", str, place) if "multiple_choice_answer" in entry else _common(given)
     answer_type, question_type = need(entry, "answer_type", str, place), need(entry, "question_type", str, place)
     return replace(asked, answer_type=answer_type, question_type=question_type, answer=agreed, answers=given)

@@ -1,5 +1,6 @@
 """The official VQA v2 accuracy, with its text normalisation and its quirks."""
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -167,19 +168,19 @@ def vqa_accuracy(predictions: Mapping[int, str], records: Iterable[Question], st
     >>> round(vqa_accuracy({7: "no"}, [record]).overall, 2)
     90.0
     """
-    records = list(records)
-    asked = {record.question_id for record in records}
-    _check_same_questions(asked, predictions.keys(), records)
-    rows = [
-        (
-            record.question_id,
-            record.answer_type,
-            record.question_type,
-            100 * answer_accuracy(predictions[record.question_id], record.answers, strict),
-        )
-        for record in records
-    ]
-    table = pd.DataFrame(rows, columns=["question_id", "answer_type", "question_type", "score"])
+    ids, answer_types, question_types, scores, silent = [], [], [], [], []
+    for record in records:  # one at a time: whoever reads them from a file need not hold them
+        said, people = predictions.get(record.question_id), record.answers
+        ids.append(record.question_id)
+        answer_types.append(record.answer_type)
+        question_types.append(record.question_type)
+        silent += [] if people else [record.question_id]
+        known = said is not None and people
+        scores.append(100 * answer_accuracy(said, people, strict) if known else math.nan)
+    _check_same_questions(ids, predictions.keys(), silent)
+    table = pd.DataFrame(
+        {"question_id": ids, "answer_type": answer_types, "question_type": question_types, "score": scores}
+    )
     return VqaScores(
         overall=float(table["score"].mean()),
         by_answer_type=table.groupby("answer_type")["score"].mean().to_dict(),
@@ -209,15 +210,15 @@ def quirks(predictions: Mapping[int, str], records: Iterable[Question]) -> pd.Da
     return pd.DataFrame(rows, columns=["question_id", "answer", "people", "strict", "mended"])
 
 
-def _check_same_questions(asked: set[int], answered, records: list[Question]) -> None:
-    if len(asked) != len(records) or not records:
-        raise DataInvalid(f"expected each question once, got {len(records)} records with {len(asked)} question ids")
+def _check_same_questions(ids: list[int], answered, silent: list[int]) -> None:
+    asked = set(ids)
+    if len(asked) != len(ids) or not ids:
+        raise DataInvalid(f"expected each question once, got {len(ids)} records with {len(asked)} question ids")
     missing, unknown = sorted(asked - answered), sorted(answered - asked)
     if missing or unknown:
         raise DataInvalid(
             f"{len(missing)} questions have no answer (first: {missing[:3]}), {len(unknown)} answers belong to no "
             f"question (first: {unknown[:3]}); score the same split that you predicted"
         )
-    silent = [record.question_id for record in records if not record.answers]
     if silent:
         raise DataInvalid(f"no annotator answers for questions {silent[:3]}; the test split cannot be scored here")

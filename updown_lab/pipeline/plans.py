@@ -6,6 +6,7 @@ Imports nothing heavy: the process that only starts others stays small.
 from pathlib import Path
 
 from updown_lab.config import Config
+from updown_lab.errors import ConfigError
 from updown_lab.pipeline.stages import Plan, Stage
 
 _WORK = "updown_lab.pipeline.work:"
@@ -21,6 +22,9 @@ def make_plan(config: Config, folder: Path | str) -> Plan:
     Args:
         config: numbers; ``config.data`` set means real data, and no world is drawn.
         folder: where the run lives.
+
+    Raises:
+        ConfigError: a trunk that would have nothing to learn from.
 
     >>> from updown_lab.config import preset
     >>> [stage.name for stage in make_plan(preset("tiny"), "runs/demo").stages][:3]
@@ -65,6 +69,12 @@ def _eyes(config: Config, world: tuple[str, ...]) -> list[Stage]:
         stages.append(Stage("world", _WORK + "draw_world", (), (config.world, seed), threads=2))
     trunk = world
     if config.trunk.weights == "pretrained":
+        if world and not config.world.crops:
+            raise ConfigError(
+                f"the trunk learns from pictures of single things, and the world of preset {config.name!r} has none "
+                "(world.crops = 0); lessons look with perfect eyes. For a whole run take --preset tiny, or add "
+                "--set world.crops=7200"
+            )
         stages.append(Stage("trunk", _WORK + "train_trunk", world, (config.trunk, config.pretraining, seed)))
         trunk = (*world, "trunk")
     settings = (config.trunk, config.detector, config.detector_training, seed, config.minimum_boxes, *_data(config))
