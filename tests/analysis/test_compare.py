@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from updown_lab.analysis.compare import Run, compare, holm, permutation_p
+from updown_lab.analysis.compare import Run, compare
 from updown_lab.analysis.paper import TABLES, beside, published
 from updown_lab.analysis.tables import latex, markdown, styled
+from updown_lab.analysis.uncertainty import holm, permutation_p
 from updown_lab.config import override, preset
 from updown_lab.errors import ConfigError, DataInvalid
 
@@ -47,7 +48,10 @@ def test_questions_about_one_image_change_sign_together():
 def test_two_equal_levels_are_not_told_apart():
     table = compare([run("a", 1, [1, 2, 3]), run("b", 1, [1, 2, 3])], "features")
 
-    assert table.loc["b", ["difference", "low", "high"]].tolist() == [0, 0, 0] and table.loc["b", "p"] == 1.0
+    assert (
+        table.loc["b", ["difference", "difference_low", "difference_high"]].tolist() == [0, 0, 0]
+        and table.loc["b", "p"] == 1.0
+    )
 
 
 def test_holm_multiplies_the_smallest_by_all_and_never_falls():
@@ -68,7 +72,44 @@ def test_runs_that_differ_in_something_else_are_refused_with_its_name():
 def test_seeds_may_differ_without_saying_so():
     runs = [run("a", 1, [1, 2], override(TINY, seed=1)), run("b", 2, [2, 3], override(TINY, seed=2))]
 
-    assert len(compare(runs, "features")) == 2
+    assert len(compare(runs, "vqa.activation")) == 2
+
+
+def test_a_factor_that_no_run_has_is_refused_with_those_near_it():
+    with pytest.raises(ConfigError, match=r"'vqa\.activatoin'; near it are vqa\.activation"):
+        compare([run("a", 1, [1, 2], TINY), run("b", 1, [1, 2], TINY)], "vqa.activatoin")
+
+
+def test_a_level_is_of_one_kind():
+    relu = override(TINY, **{"vqa.activation": "relu"})
+    runs = [run("a", 1, [1, 2], TINY), run("a", 2, [1, 2], relu), run("b", 1, [1, 2], TINY)]
+
+    with pytest.raises(ConfigError, match=r"'a' are not of one kind: vqa\.activation is 'gated_tanh', 'relu'"):
+        compare(runs, "vqa.activation")
+
+
+def test_the_same_items_in_another_order_are_the_same_items():
+    straight, turned = pd.Series([1.0, 2.0, 3.0], index=[7, 8, 9]), pd.Series([4.0, 3.0, 2.0], index=[9, 8, 7])
+    runs = [Run("a", 1, {"features": "a"}, straight), Run("b", 1, {"features": "b"}, turned)]
+
+    found = compare(runs, "features").loc["b"]
+
+    assert (found["difference"], found["difference_low"], found["difference_high"]) == (1.0, 1.0, 1.0)  # each 1 more
+
+
+def test_items_without_a_score_are_left_out_and_counted():
+    runs = [run("a", 1, [1, 2, np.nan, 4]), run("b", 1, [2, np.nan, 4, 6])]
+
+    table = compare(runs, "features")
+
+    assert table.loc["b", ["difference", "items"]].tolist() == [1.5, 2]  # items 1 and 4: (1 + 2) / 2
+    assert table["mean"].to_dict() == pytest.approx({"a": 7 / 3, "b": 4.0}) and table.loc["a", "items"] == 3
+
+
+def test_bars_of_a_comparison_have_whiskers_around_their_own_means():
+    table = compare([run("a", 1, [1, 2, 3]), run("b", 1, [2, 4, 6])], "features")
+
+    assert ((table["low"] <= table["mean"]) & (table["mean"] <= table["high"])).all()
 
 
 @pytest.mark.parametrize(

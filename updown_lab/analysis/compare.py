@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
+from difflib import get_close_matches
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from updown_lab.analysis.uncertainty import estimate, holm, permutation_p
 from updown_lab.errors import ConfigError, DataInvalid
-from updown_lab.metrics.bootstrap import paired_difference
 
 ALWAYS_FREE = ("seed", "name")  # two runs may differ in these without anybody saying so
 
@@ -37,9 +37,9 @@ def compare(
 ) -> pd.DataFrame:
     """One row a level: its mean, how far seeds move it, and how surely it differs from the baseline.
 
-    Scores of an item are averaged over a level's seeds first. Then items are paired, because a hard picture is hard for
-    everybody: a bootstrap says how large the difference may be, a permutation of signs how often chance alone makes one
-    as large, and Holm's correction pays for asking several times (Holm 1979).
+    Items are paired, because a hard picture is hard for everybody, and so are seeds. The intervals count both kinds of
+    luck (``uncertainty.estimate``): a difference that other pictures or another training would undo is none. Random
+    signs of the items say the same of these trained models alone; Holm's correction pays for asking several times.
 
     Args:
         runs:     at least two levels, all on the same items.
@@ -49,10 +49,11 @@ def compare(
 
     Returns:
         Indexed by level in the order of the runs: runs, mean, spread (standard deviation over seeds, NaN for one),
-        difference, low, high (95 %), p, p_holm; the baseline's last five are NaN.
+        low, high (95 % of the mean), difference, difference_low, difference_high (95 %), p, p_holm, p_items (by
+        permutation, these models only), items; what compares with the baseline is NaN in its own row.
 
     Raises:
-        ConfigError: runs differ in other settings too; they are listed.
+        ConfigError: runs differ in other settings too, or within a level; they are listed. Or no run has the setting.
         DataInvalid: no runs, one level only, an unknown baseline, a level with a seed twice, or other items.
 
     >>> easy = pd.Series([0.5, 0.25, 0.75, 1.0] * 5)
@@ -61,62 +62,38 @@ def compare(
     {'mean': 0.875, 'difference': 0.25, 'p_holm': 0.0}
     """
     levels = _levels(runs, baseline)
-    _refuse_other_differences(runs, (factor,) if isinstance(factor, str) else tuple(factor))
-    baseline = baseline or runs[0].level
-    items = {level: pd.concat([run.scores for run in own], axis=1).mean(axis=1) for level, own in levels.items()}
-    groups, rows = runs[0].groups, []
-    for level, own in levels.items():
-        means = [run.scores.mean() for run in own]
-        spread = float(np.std(means, ddof=1)) if len(means) > 1 else float("nan")
-        row = {"level": level, "runs": len(own), "mean": float(np.mean(means)), "spread": spread}
-        if level != baseline:
-            difference = paired_difference(items[level], items[baseline], seed=seed, groups=groups)
-            chance = permutation_p(items[level] - items[baseline], groups, seed)
-            row |= {"difference": difference.mean, "low": difference.low, "high": difference.high, "p": chance}
-        rows.append(row)
+    _refuse_other_differences(runs, levels, (factor,) if isinstance(factor, str) else tuple(factor))
+    baseline, first = baseline or runs[0].level, runs[0].scores.index
+    scores = {
+        level: pd.DataFrame({run.seed: run.scores.reindex(first) for run in own}) for level, own in levels.items()
+    }
+    groups = runs[0].groups
+    rows = []
+    for level, table in scores.items():
+        mean = estimate(table, groups=groups, seed=seed)
+        spread = float(np.std(table.mean(), ddof=1)) if table.shape[1] > 1 else float("nan")
+        row = {"level": level, "runs": table.shape[1], "mean": mean.value, "spread": spread, "low": mean.low,
+               "high": mean.high, "items": mean.items}  # fmt: skip
+        rows.append(row | (_against(table, scores[baseline], groups, seed) if level != baseline else {}))
+    order = ["runs", "mean", "spread", "low", "high", "difference", "difference_low", "difference_high", "p"]
     table = pd.DataFrame(rows).set_index("level")
-    return table.assign(p_holm=holm(table["p"]))
+    return table.assign(p_holm=holm(table["p"]))[[*order, "p_holm", "p_items", "items"]]
 
 
-def permutation_p(differences: pd.Series, groups: pd.Series | None = None, seed: int = 0, times: int = 9999) -> float:
-    """How often random signs give a mean at least as far from 0 as the one that was found.
-
-    Args:
-        differences: (N,) of paired items.
-        groups:      items of one label change sign together.
-        seed, times: of the permutations; with few groups all are tried.
-
-    >>> permutation_p(pd.Series([1.0, 1.0, 1.0])), permutation_p(pd.Series([1.0, -1.0]))   # 2 of 8 ways; all 4
-    (0.25, 1.0)
-    """
-    sums = (
-        differences.groupby((differences.index if groups is None else groups.to_numpy()), sort=False).sum().to_numpy()
-    )
-    if not np.any(sums):
-        return 1.0
-    found = stats.permutation_test(
-        (sums,), lambda x, axis: np.abs(x.sum(axis)), permutation_type="samples", n_resamples=times, vectorized=True,
-        alternative="greater", rng=np.random.default_rng(seed),
-    )  # fmt: skip
-    return float(found.pvalue)
-
-
-def holm(p: pd.Series) -> pd.Series:
-    """p-values corrected for how many there are: the smallest times n, the next times n - 1, never falling; Holm 1979.
-
-    >>> holm(pd.Series([0.01, float("nan"), 0.04, 0.03])).round(3).tolist()
-    [0.03, nan, 0.06, 0.06]
-    """
-    real = p.dropna().sort_values()
-    corrected = (real * np.arange(len(real), 0, -1)).cummax().clip(upper=1.0)
-    return corrected.reindex(p.index)
+def _against(table: pd.DataFrame, base: pd.DataFrame, groups: pd.Series | None, seed: int) -> dict[str, float]:
+    """What compares a level with the baseline, on the items that both have."""
+    found = estimate(table, base, groups, seed)
+    apart = (table.mean(axis=1, skipna=False) - base.mean(axis=1, skipna=False)).dropna()
+    signs = permutation_p(apart, None if groups is None else groups.loc[apart.index], seed)
+    return {"difference": found.value, "difference_low": found.low, "difference_high": found.high, "p": found.p,
+            "p_items": signs, "items": found.items}  # fmt: skip
 
 
 def _levels(runs: Sequence[Run], baseline: str | None) -> dict[str, list[Run]]:
     levels: dict[str, list[Run]] = {}
     for run in runs:
         levels.setdefault(run.level, []).append(run)
-        if not run.scores.index.equals(runs[0].scores.index):
+        if not run.scores.index.sort_values().equals(runs[0].scores.index.sort_values()):
             raise DataInvalid(f"{run.level} (seed {run.seed}) was scored on other items than {runs[0].level}: "
                               f"{len(run.scores)} and {len(runs[0].scores)}; score both on the same split")  # fmt: skip
     twice = [level for level, own in levels.items() if len({run.seed for run in own}) < len(own)]
@@ -130,17 +107,32 @@ def _levels(runs: Sequence[Run], baseline: str | None) -> dict[str, list[Run]]:
     return levels
 
 
-def _refuse_other_differences(runs: Sequence[Run], factor: Sequence[str]) -> None:
-    known = [flat(run.config) for run in runs]
+def _refuse_other_differences(runs: Sequence[Run], levels: Mapping[str, list[Run]], factor: Sequence[str]) -> None:
+    known = {id(run): flat(run.config) for run in runs}
+    names = sorted({name for settings in known.values() for name in settings})
+    for part in factor:
+        if not any(_is_part(name, part) for name in names):
+            near = get_close_matches(part, names, 3, 0.5)
+            raise ConfigError(f"no run has a setting {part!r}; near it are {', '.join(near) or ', '.join(names[:9])}")
+
+    def values(name: str, some: Sequence[Run]) -> list[str]:
+        return list(dict.fromkeys(repr(known[id(run)].get(name)) for run in some))
+
     free = (*factor, *ALWAYS_FREE)
-    wrong = []
-    for name in sorted({name for settings in known for name in settings}):
-        seen = list(dict.fromkeys(repr(settings.get(name)) for settings in known))
-        if len(seen) > 1 and not any(name == part or name.startswith(part + ".") for part in free):
-            wrong.append(f"{name}: {', '.join(seen)}")
+    wrong = [f"{name}: {', '.join(values(name, runs))}" for name in names
+             if len(values(name, runs)) > 1 and not any(_is_part(name, part) for part in free)]  # fmt: skip
     if wrong:
         raise ConfigError(f"these runs differ in more than {', '.join(factor)}, so the table would not tell what made "
                           "the difference:\n  " + "\n  ".join(wrong))  # fmt: skip
+    for level, own in levels.items():
+        mixed = [name for name in names if name not in ALWAYS_FREE and len(values(name, own)) > 1]
+        if mixed:
+            raise ConfigError(f"the runs of {level!r} are not of one kind: {mixed[0]} is "
+                              f"{', '.join(values(mixed[0], own))}; give each its own level")  # fmt: skip
+
+
+def _is_part(name: str, whole: str) -> bool:
+    return name == whole or name.startswith(whole + ".")
 
 
 def flat(config: object, before: str = "") -> dict[str, object]:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 _CELLS = 4_000_000  # numbers drawn at once: 32 MB
 
@@ -22,7 +23,7 @@ def interval(values, confidence: float = 0.95, seed: int = 0, resamples: int = 2
     Had we drawn other images, the mean would be another. Drawing again from
     the images we have, with replacement, shows how much another.
 
-        [q_low, q_high] of mean(resampled values)       percentile bootstrap, Efron 1979
+        [q_low, q_high] of mean(resampled values)       percentile bootstrap, Efron 1979; drawn by scipy.stats
 
     Args:
         values: (N,) score of each item.
@@ -34,7 +35,7 @@ def interval(values, confidence: float = 0.95, seed: int = 0, resamples: int = 2
             narrow.
 
     Returns:
-        Interval(mean, low, high) in the unit of ``values``.
+        Interval(mean, low, high) in the unit of ``values``; one group alone has no interval, its ends are NaN.
 
     Raises:
         ValueError: no values, a value that is not finite, groups of another length, or an impossible confidence.
@@ -42,6 +43,29 @@ def interval(values, confidence: float = 0.95, seed: int = 0, resamples: int = 2
     >>> interval([0.0, 1.0, 1.0, 1.0], seed=1)
     Interval(mean=0.75, low=0.25, high=1.0)
     """
+    drawn = _drawn(values, confidence, seed, resamples, groups)
+    ends = drawn.confidence_interval if drawn else (float("nan"), float("nan"))
+    return Interval(float(np.mean(values)), *map(float, ends))
+
+
+def standard_error(values, seed: int = 0, resamples: int = 2000, groups=None) -> float:
+    """The bootstrap's standard error of the mean: how far drawing other items moves it.
+
+    Args:
+        values, seed, resamples, groups: as in ``interval``.
+
+    Returns:
+        in the unit of ``values``; NaN for one group alone.
+
+    >>> bool(abs(standard_error(np.arange(100.0)) - np.arange(100.0).std() / 10) < 0.1)
+    True
+    """
+    drawn = _drawn(values, 0.95, seed, resamples, groups)
+    return float(drawn.standard_error) if drawn else float("nan")
+
+
+def _drawn(values, confidence: float, seed: int, resamples: int, groups):
+    """scipy's bootstrap of the mean, whole groups at a time; None if there is one group only."""
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
         raise ValueError(f"values must be a row of finite numbers, got shape {values.shape} with "
@@ -52,9 +76,14 @@ def interval(values, confidence: float = 0.95, seed: int = 0, resamples: int = 2
     if groups.shape != values.shape:
         raise ValueError(f"groups must name one label a value: {values.shape}, got {groups.shape}")
     member = np.unique(groups, return_inverse=True)[1]
-    means = _resampled_means(np.bincount(member, values), np.bincount(member), seed, resamples)
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(float(values.mean()), float(low), float(high))
+    sums, counts = np.bincount(member, values), np.bincount(member)
+    if len(sums) < 2:
+        return None
+    return stats.bootstrap(
+        (np.arange(len(sums)),), lambda rows, axis: sums[rows].sum(axis) / counts[rows].sum(axis), method="percentile",
+        confidence_level=confidence, n_resamples=resamples, batch=max(1, _CELLS // len(sums)), vectorized=True,
+        rng=np.random.default_rng(seed),
+    )  # fmt: skip
 
 
 def paired_difference(
@@ -85,14 +114,3 @@ def paired_difference(
     if first.shape != second.shape:
         raise ValueError(f"a paired difference needs the same items, got {first.shape} and {second.shape} scores")
     return interval(first - second, confidence, seed, resamples, groups)
-
-
-def _resampled_means(sums: np.ndarray, counts: np.ndarray, seed: int, resamples: int) -> np.ndarray:
-    """(resamples,) means, each over as many groups as there are, drawn with replacement."""
-    random = np.random.default_rng(seed)
-    means = []
-    while len(means) < resamples:
-        rows = min(resamples - len(means), max(1, _CELLS // len(sums)))
-        drawn = random.integers(len(sums), size=(rows, len(sums)))
-        means.extend(sums[drawn].sum(1) / counts[drawn].sum(1))
-    return np.array(means)

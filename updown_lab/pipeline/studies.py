@@ -9,10 +9,10 @@ import pandas as pd
 from updown_lab.analysis.paper import beside
 from updown_lab.analysis.plots import bars_with_intervals
 from updown_lab.analysis.tables import markdown
+from updown_lab.analysis.uncertainty import estimate, holm
 from updown_lab.config import Config
 from updown_lab.errors import ConfigError
 from updown_lab.files import atomic_path, write_json
-from updown_lab.metrics.bootstrap import interval, paired_difference
 from updown_lab.pipeline.ablation import Ablation, ablate
 from updown_lab.pipeline.plans import OBJECTIVES
 
@@ -118,17 +118,19 @@ def study(
 def findings(plan: Study, done: Ablation) -> list[dict]:
     """What the paper found, found again or not: paired differences in points with 95 % intervals.
 
-    Items are averaged over the seeds first and drawn again together with their picture.
+    The intervals count other pictures and other trainings (``analysis.uncertainty.estimate``). A finding holds if the
+    whole interval is above 0; ``p_holm`` is its p-value after Holm's correction for all findings of the table.
     """
-    rows = []
+    rows, chances = [], []
     for text, better, worse, metric in plan.findings:
         runs = done.runs(metric)
-        pair = [pd.concat([run.scores for run in runs if run.level == level], axis=1).mean(axis=1)
-                for level in (better, worse)]  # fmt: skip
-        difference = paired_difference(*pair, groups=runs[0].groups)
-        rows.append({"finding": text, "estimate": difference.mean, "low": difference.low, "high": difference.high,
-                     "holds": difference.low > 0})  # fmt: skip
-    return rows
+        pair = [pd.DataFrame({run.seed: run.scores for run in runs if run.level == level}) for level in (better, worse)]
+        found = estimate(*pair, groups=runs[0].groups)
+        chances.append(found.p)
+        rows.append({"finding": text, "estimate": found.value, "low": found.low, "high": found.high,
+                     "holds": found.low > 0})  # fmt: skip
+    corrected = holm(pd.Series(chances, dtype=float))
+    return [{**row, "p_holm": float(p)} for row, p in zip(rows, corrected, strict=True)]
 
 
 def _write(name: str, plan: Study, done: Ablation, folder: Path, data: str) -> list[str]:
@@ -154,5 +156,5 @@ def _write(name: str, plan: Study, done: Ablation, folder: Path, data: str) -> l
 
 def _middle(done: Ablation, metric: str, level: str) -> dict[str, float]:
     runs = [run for run in done.runs(metric) if run.level == level]
-    scores = pd.concat([run.scores for run in runs], axis=1).mean(axis=1)
-    return interval(scores, groups=runs[0].groups)._asdict()
+    found = estimate(pd.DataFrame({run.seed: run.scores for run in runs}), groups=runs[0].groups)
+    return {"mean": found.value, "low": found.low, "high": found.high}
