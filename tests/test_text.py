@@ -6,7 +6,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from updown_lab.errors import DataInvalid, DataMissing
-from updown_lab.text import END, PAD, START, UNKNOWN, AnswerVocabulary, Vocabulary, pad_ids, tokenise
+from updown_lab.text import (
+    END,
+    PAD,
+    START,
+    UNKNOWN,
+    AnswerVocabulary,
+    Vocabulary,
+    pad_ids,
+    split_at_blanks,
+    tokenise,
+)
 
 WORDS = st.lists(st.sampled_from(["a", "cat", "dog", "man's", "2", "red"]), max_size=8)
 
@@ -20,6 +30,12 @@ WORDS = st.lists(st.sampled_from(["a", "cat", "dog", "man's", "2", "red"]), max_
         ("the dogs' toy", ["the", "dogs", "toy"]),
         (" ... ", []),
         ("", []),
+        ("Où est le café naïve – ici ?", ["où", "est", "le", "café", "naïve", "ici"]),
+        ("cafe\u0301", ["café"]),  # an accent written apart
+        ("猫は赤い？", ["猫は赤い"]),
+        ("हिन्दी l'œil", ["हिन्दी", "l'œil"]),
+        ("5 × 3 … ½", ["5", "3"]),
+        ("x_y", ["x", "y"]),
     ],
 )
 def test_sentences_fall_into_lower_case_words(sentence, expected):
@@ -81,6 +97,36 @@ def test_a_vocabulary_comes_back_from_its_file(tmp_path):
     vocabulary.save(tmp_path / "words.json")
 
     assert Vocabulary.load(tmp_path / "words.json").ids == vocabulary.ids
+
+
+def test_the_man_s_shirt_is_read_as_hengyuan_hu_s_code_reads_it(tmp_path):
+    """By hand: "'s" is a word of its own and the full stop stays, as in his dictionary; "new" is left out."""
+    his = Vocabulary(["the", "man", "'s", "shirt", "u.s."], tokeniser="blanks")
+    his.save(tmp_path / "words.json")
+
+    for words in (his, Vocabulary.load(tmp_path / "words.json")):
+        assert words.encode("The man's, new U.S. shirt?") == [4, 5, 6, 8, 7]
+        assert words.encode("The man's, new U.S. shirt?", maximum=5) == [4, 5, 6, 8]
+        assert words.unknown("The man's new, new shirt?") == ["new"]
+    assert split_at_blanks("the man's shirt") == ["the", "man", "'s", "shirt"]
+    assert Vocabulary(["man's"]).encode("man's 's") == [4, UNKNOWN]
+
+
+def test_unknown_words_are_named_once_and_only_as_far_as_is_read():
+    words = Vocabulary(["a", "cat"])
+
+    assert words.unknown("a red, RED cat by a dog") == ["red", "by", "dog"]
+    assert words.unknown("a red, RED cat by a dog", maximum=4) == ["red"]
+    assert words.unknown("") == []
+
+
+def test_an_unknown_tokeniser_is_refused(tmp_path):
+    (tmp_path / "words.json").write_text('{"tokeniser": "bpe", "words": ["a"]}')
+
+    with pytest.raises(DataInvalid, match="'bpe'; known: words, blanks"):
+        Vocabulary.load(tmp_path / "words.json")
+    with pytest.raises(ValueError, match="known: words, blanks"):
+        Vocabulary(["a"], "bpe")
 
 
 @pytest.mark.parametrize("content", ['{"cat": 4}', '["cat", 5]', '"cat"', "cat"])

@@ -1,8 +1,10 @@
 """Words to ids and back."""
 
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,7 +15,7 @@ from updown_lab.files import read_json, write_json
 
 PAD, START, END, UNKNOWN = 0, 1, 2, 3
 SPECIAL_WORDS = ("<pad>", "<start>", "<end>", "<unknown>")
-_WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
+_WORD = re.compile("[a-z0-9\x80-\U0010ffff]+(?:'[a-z\x80-\U0010ffff]+)?")  # beyond ASCII only letters are left
 
 #: Words after which a sentence cannot be over.
 BAD_ENDINGS = (
@@ -23,19 +25,66 @@ BAD_ENDINGS = (
 
 
 def tokenise(sentence: str) -> list[str]:
-    """Split a sentence into lower-case words, without punctuation.
+    """Split a sentence into lower-case words of any script, without punctuation.
 
     This feeds the training vocabulary. Scores use the PTB tokeniser of the
     official evaluation instead (``metrics.captions``): keep the two apart.
 
     >>> tokenise("A man's dog, on the beach.")
     ['a', "man's", 'dog', 'on', 'the', 'beach']
+    >>> tokenise("Where is the café – naïve?")
+    ['where', 'is', 'the', 'café', 'naïve']
     """
-    return _WORD.findall(sentence.lower())
+    sentence = sentence.lower()
+    if not sentence.isascii():
+        sentence = unicodedata.normalize("NFC", sentence)
+        sentence = "".join(sign if sign.isascii() or _is_letter(sign) else " " for sign in sentence)
+    return _WORD.findall(sentence)
+
+
+def _is_letter(sign: str) -> bool:
+    """Letters, digits, and the marks that some scripts write above, below or beside them."""
+    kind = unicodedata.category(sign)
+    return kind[0] in "LM" or kind == "Nd"
+
+
+def split_at_blanks(sentence: str) -> list[str]:
+    """The words as hengyuan-hu's VQA code splits them: commas and question marks go, "'s" is a word of its own.
+
+    All other signs stay where they are; its dictionary was made so.
+
+    >>> split_at_blanks("Is the man's T-shirt red, or U.S. blue?")
+    ['is', 'the', 'man', "'s", 't-shirt', 'red', 'or', 'u.s.', 'blue']
+    """
+    return sentence.lower().replace(",", "").replace("?", "").replace("'s", " 's").split()
+
+
+@dataclass(frozen=True)
+class Tokeniser:
+    """How a vocabulary cuts sentences.
+
+    Attributes:
+        split:        sentence to words.
+        says_unknown: a word that is not listed becomes ``<unknown>``; else it is left out.
+    """
+
+    split: Callable[[str], list[str]]
+    says_unknown: bool = True
+
+
+#: By the name that is saved with a vocabulary. hengyuan-hu's code stops at a word that it does not know (KeyError).
+TOKENISERS = {"words": Tokeniser(tokenise), "blanks": Tokeniser(split_at_blanks, says_unknown=False)}
 
 
 class Vocabulary:
     """Words with ids; 0 is padding, 1 starts a sentence, 2 ends it, 3 stands for a word not listed.
+
+    Args:
+        words:     the listed ones, from id 4 on.
+        tokeniser: a name of ``TOKENISERS``: how sentences fell into these words.
+
+    Raises:
+        ValueError: a word listed twice, or an unknown tokeniser.
 
     >>> words = Vocabulary(["a", "cat"])
     >>> words.encode("a red cat")
@@ -44,7 +93,10 @@ class Vocabulary:
     'a cat'
     """
 
-    def __init__(self, words: Iterable[str]):
+    def __init__(self, words: Iterable[str], tokeniser: str = "words"):
+        if tokeniser not in TOKENISERS:
+            raise ValueError(f"no tokeniser {tokeniser!r}; known: {', '.join(TOKENISERS)}")
+        self.tokeniser = tokeniser
         self.words = [*SPECIAL_WORDS, *words]
         self.ids = {word: number for number, word in enumerate(self.words)}
         if len(self.ids) != len(self.words):
@@ -66,8 +118,23 @@ class Vocabulary:
         return len(self.words)
 
     def encode(self, sentence: str, maximum: int | None = None) -> list[int]:
-        """Ids of the words of a sentence, at most ``maximum`` of them, without start and end."""
-        return [self.ids.get(word, UNKNOWN) for word in tokenise(sentence)[:maximum]]
+        """Ids of the first ``maximum`` words of a sentence, without start and end."""
+        words = self.split(sentence, maximum)
+        if not TOKENISERS[self.tokeniser].says_unknown:
+            words = [word for word in words if word in self.ids]
+        return [self.ids.get(word, UNKNOWN) for word in words]
+
+    def split(self, sentence: str, maximum: int | None = None) -> list[str]:
+        """The first ``maximum`` words of a sentence, listed or not."""
+        return TOKENISERS[self.tokeniser].split(sentence)[:maximum]
+
+    def unknown(self, sentence: str, maximum: int | None = None) -> list[str]:
+        """Those of the first ``maximum`` words that are not listed, each once.
+
+        >>> Vocabulary(["cat"]).unknown("red cat, red dog", 3)
+        ['red']
+        """
+        return [word for word in dict.fromkeys(self.split(sentence, maximum)) if word not in self.ids]
 
     def decode(self, ids: Sequence[int] | Tensor) -> str:
         """The sentence up to the first end; padding and start are left out."""
@@ -80,16 +147,20 @@ class Vocabulary:
         return " ".join(words)
 
     def save(self, path: Path | str) -> None:
-        """Write the listed words (without the four special ones) as JSON."""
-        write_json(path, self.words[len(SPECIAL_WORDS) :])
+        """Write the listed words (without the four special ones) as JSON, with a tokeniser that is not the house's."""
+        words = self.words[len(SPECIAL_WORDS) :]
+        write_json(path, words if self.tokeniser == "words" else {"tokeniser": self.tokeniser, "words": words})
 
     @classmethod
     def load(cls, path: Path | str) -> "Vocabulary":
         """Read what ``save`` wrote."""
-        words = read_json(path)
+        held = read_json(path)
+        words, tokeniser = (held.get("words"), held.get("tokeniser")) if isinstance(held, dict) else (held, "words")
         if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
             raise DataInvalid(f"{path} should hold a JSON list of words")
-        return cls(words)
+        if tokeniser not in TOKENISERS:
+            raise DataInvalid(f"{path} names the tokeniser {tokeniser!r}; known: {', '.join(TOKENISERS)}")
+        return cls(words, tokeniser)
 
 
 def pad_ids(rows: Sequence[Sequence[int]]) -> Tensor:

@@ -10,6 +10,7 @@ from updown_lab.errors import ConfigError, DataInvalid
 from updown_lab.models.layers import Layer, norm_weights
 from updown_lab.models.vqa import UpDownVqa, average_scores
 from updown_lab.regions import RegionBatch
+from updown_lab.text import UNKNOWN
 
 SMALL = VqaConfig(embedding_size=4, hidden_size=6, dropout=0.0, normalise=False, maximum_words=5)
 QUESTIONS, OWNERS = torch.tensor([[4, 5, 6], [7, 0, 0], [0, 0, 0]]), torch.tensor([0, 1, 1])
@@ -109,6 +110,16 @@ def test_two_streams_add_up_and_start_from_what_is_known():
     torch.testing.assert_close(ends(joint), expected)
 
 
+@pytest.mark.parametrize("vectors", [None, torch.ones(9, 4)])
+def test_a_word_that_was_never_read_says_nothing(vectors):
+    model = model_of()
+    if vectors is not None:
+        model.start_from(vectors, None, None)
+
+    assert (model.embedding.weight[UNKNOWN] == 0).all()
+    assert (model.embedding.weight[UNKNOWN + 1 :].abs().sum(1) > 0).all()
+
+
 def test_word_vectors_of_another_width_are_refused_with_the_setting_that_mends_it():
     with pytest.raises(DataInvalid, match=r"vqa\.embedding_size=50"):
         model_of().start_from(torch.zeros(9, 50), None, None)
@@ -141,5 +152,5 @@ def test_an_ensemble_averages_probabilities_not_logits():
     "changes", [{"activation": "tanh"}, {"reader": "rnn"}, {"attention": "hard"}, {"classifier": "x"}]
 )
 def test_an_unknown_variant_is_refused_with_the_known_ones(changes):
-    with pytest.raises(ConfigError, match="known: "):
+    with pytest.raises(ConfigError, match=r"one of|known: "):
         model_of(**changes)

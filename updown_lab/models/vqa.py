@@ -12,7 +12,7 @@ from updown_lab.models.classifiers import TwoStreamClassifier, build_classifier
 from updown_lab.models.layers import Layer, bend_of, norm_weights, start, width_of
 from updown_lab.models.standardise import Standardise
 from updown_lab.regions import RegionBatch
-from updown_lab.text import PAD
+from updown_lab.text import PAD, UNKNOWN
 
 READERS = {"gru": nn.GRU, "lstm": nn.LSTM}
 ATTENTIONS = ("concatenated", "product", "uniform", "none")
@@ -52,6 +52,7 @@ class UpDownVqa(nn.Module):
         self.cfg, self.bend = cfg, bend_of(cfg.activation)
         self.standardise = Standardise(feature_dim)
         self.embedding = nn.Embedding(vocabulary_size, cfg.embedding_size, padding_idx=PAD)
+        nn.init.zeros_(self.embedding.weight.data[UNKNOWN])  # if training never shows one, it must say nothing
         self.reader = READERS[cfg.reader](cfg.embedding_size, hidden, batch_first=True)
         # W [v, q] = W_v v + W_q q: the same f_a, with W_v v computed once an image for all its questions.
         self.region_gates = nn.Linear(feature_dim, width)
@@ -83,6 +84,7 @@ class UpDownVqa(nn.Module):
                                   f"{tuple(words.shape)}; set vqa.embedding_size={words.shape[1]}")  # fmt: skip
             with torch.no_grad():
                 self.embedding.weight.copy_(words)
+                self.embedding.weight[UNKNOWN] = 0.0
         if isinstance(self.classifier, TwoStreamClassifier):
             self.classifier.start_from(answer_words, answer_pictures)
 

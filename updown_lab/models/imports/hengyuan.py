@@ -2,9 +2,11 @@
 
 It has ReLU with one length a matrix (weight norm), a GRU that reads blanks before the question, and a classifier twice
 as wide in between. All of these are settings of ``VqaConfig``, so an imported model is an ``UpDownVqa`` like any other.
-The checkpoint holds no words: the dictionary and the list of answers must come with it.
+The checkpoint holds no words: the dictionary and the list of answers must come with it. Questions are cut at blanks, as
+his dictionary was made; a word that it does not list is left out (his code stops there).
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -69,8 +71,10 @@ def import_vqa(
     for what, listed, rows in (("words", named, sizes["words"]), ("answers", said, sizes["answers"])):
         if rows is not None and len(listed) != rows:
             wrong.append(f"{what}: {len(listed)} are listed, but the model has {rows}")
+        if twice := [entry for entry, times in Counter(listed).items() if times > 1]:
+            wrong.append(f"{what}: each is listed once, but {', '.join(map(repr, twice[:3]))} more often")
     refuse(path, SOURCE, wrong, "a VQA model")
-    vocabulary = Vocabulary(named)
+    vocabulary = Vocabulary(named, "blanks")
     cfg = VqaConfig(
         embedding_size=sizes["embedding"], hidden_size=sizes["hidden"], normalise=False, activation="relu",
         weight_norm=True, attention="product" if product else "concatenated", attention_dropout=0.2 * product,
@@ -136,7 +140,7 @@ def _filled(cfg: VqaConfig, state: Mapping[str, Tensor], sizes: dict, product: b
     """Our model with their numbers. The score's bias moves all regions alike and is left out."""
     model = UpDownVqa(cfg, sizes["words"] + SPECIAL, sizes["answers"], sizes["features"]).to(state[MARK].dtype)
     blank, rows = state[MARK][-1], state[MARK][:-1]
-    model.embedding.weight.zero_()  # what their dictionary does not know, they leave out
+    model.embedding.weight.zero_()  # of padding, start, end and unknown only the first is ever read
     model.embedding.weight[0], model.embedding.weight[SPECIAL:] = blank, rows
     for name, value in model.reader.named_parameters():
         value.copy_(state[f"q_emb.rnn.{name}"])
