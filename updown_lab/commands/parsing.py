@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from updown_lab.config import Config, override, preset
 from updown_lab.errors import ConfigError
@@ -88,4 +89,6 @@ def config_of(options: Namespace, start: Config | None = None) -> Config:
         ConfigError: an unknown preset or number.
     """
     config = override(start or preset(options.preset), **changes_of(options))
+    stores = (pair.partition("=") for pair in config.stores)  # a run must find them from any folder
+    config = replace(config, stores=tuple(f"{kind}={Path(folder).resolve()}" for kind, _, folder in stores))
     return replace(config, seed=options.seed) if options.seed is not None else config

@@ -8,11 +8,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from updown_lab.analysis.compare import flat
 from updown_lab.checkpoints import read_facts
 from updown_lab.config import Config, override, preset, to_dict
-from updown_lab.errors import ConfigError
+from updown_lab.errors import ConfigError, DataInvalid, DataMissing
 from updown_lab.pipeline.finished import FinishedRun
 from updown_lab.pipeline.work import best_device, load_detector, load_trunk
+from updown_lab.store.feature_store import FeatureStore
 from updown_lab.store.writer import encoder_fingerprint
 from updown_lab.vision.encoders import Encoder, build_encoder
 from updown_lab.vision.fpn import COCO_CLASSES, DEFAULT, load_coco_detector
@@ -101,6 +103,28 @@ def open_eyes(
     mark = encoder_fingerprint({"features": features, **settings}, network.state_dict())
     origin = str(weights or ("torchvision" if features == "regions-coco" else run_folder or RUN))
     return Eyes(encoder, mark, {"weights": origin, "settings": settings, **names})
+
+
+def eyes_of_store(path: Path | str, device: str | None = None) -> Eyes:
+    """The eyes that once filled a feature store with ``extract``, for pictures that are not in it.
+
+    Raises:
+        DataMissing: the store does not say whose eyes, or the run or weights are gone.
+        DataInvalid: the networks or settings are others by now.
+    """
+    store = FeatureStore.open(path)
+    about = store.manifest.get("about") or {}
+    if "weights" not in about or "settings" not in about:
+        raise DataMissing(f"{store.path} does not say which networks filled it (it was imported): look at pictures "
+                          "with --weights, or fill a store with updown-lab extract")  # fmt: skip
+    origin, changes = about["weights"], flat(about["settings"])
+    own = {"run_folder": origin} if Path(origin, "config.json").exists() else {"weights": origin}
+    eyes = open_eyes(store.source, device=device, changes=changes, **own)
+    if eyes.fingerprint != store.fingerprint:
+        again = store.manifest.get("command", "updown-lab extract")
+        raise DataInvalid(f"{origin} is not what filled {store.path} any more: its networks or settings have changed; "
+                          f"fill the store again with: {again}")  # fmt: skip
+    return eyes
 
 
 def _coco(weights: str | None, changes: dict) -> tuple[Config, nn.Module, dict]:

@@ -8,10 +8,11 @@ from updown_lab.checkpoints import read_facts
 from updown_lab.config import load_config
 from updown_lab.decode import Caption, beam_search
 from updown_lab.errors import DataMissing
-from updown_lab.pipeline.plans import make_plan
+from updown_lab.pipeline.plans import given_stores, make_plan
 from updown_lab.pipeline.stages import Work
 from updown_lab.pipeline.work import best_device, load_captioner, load_vqa, make_encoder
 from updown_lab.regions import Regions, collate_regions
+from updown_lab.store.feature_store import FeatureStore
 from updown_lab.text import AnswerVocabulary, Vocabulary, pad_ids, tokenise
 from updown_lab.vision.encoders import Encoder
 
@@ -46,6 +47,8 @@ class FinishedRun:
     def encoder(self, features: str = "") -> Encoder:
         """The eyes for a kind of features, by default the run's own; loaded once and kept."""
         kind = features or self.features
+        if kind not in self._encoders and kind in given_stores(self.config):
+            self._encoders[kind] = self._eyes_of_store(kind).encoder
         if kind not in self._encoders:
             if not kind.startswith("grid-pretrained"):
                 self.stage("detector")
@@ -54,10 +57,19 @@ class FinishedRun:
             self._encoders[kind] = make_encoder(Work(self.folder, self.folder, self.config, kind), kind)
         return self._encoders[kind]
 
-    def names(self) -> tuple[list[str], list[str]]:
-        """What the detector's class and attribute numbers mean."""
-        facts = read_facts(self.stage("detector"))
-        return facts["objects"], facts["attributes"]
+    def _eyes_of_store(self, kind: str):
+        """The eyes that filled the store which this run was given."""
+        from updown_lab.pipeline.eyes import eyes_of_store  # which opens finished runs, too
+
+        return eyes_of_store(given_stores(self.config)[kind])
+
+    def names(self, features: str = "") -> tuple[list[str] | None, list[str] | None]:
+        """What the class and attribute numbers of a kind of features mean, if anybody knows."""
+        if folder := given_stores(self.config).get(features or self.features):
+            facts = FeatureStore.open(folder).manifest.get("about") or {}
+        else:
+            facts = read_facts(self.stage("detector"))
+        return facts.get("objects"), facts.get("attributes")
 
     def see(self, image: torch.Tensor) -> Regions:
         """Regions of one picture (3, H, W) in [0, 1]."""

@@ -64,11 +64,12 @@ def _data(config: Config) -> tuple:
 
 
 def _eyes(config: Config, world: tuple[str, ...]) -> list[Stage]:
-    stages, seed = [], config.eyes_seed or config.seed
+    stages, seed, given = [], config.eyes_seed or config.seed, given_stores(config)
+    unseen = [kind for kind in config.encoders if kind not in given and kind != "symbolic"]
     if world:
         stages.append(Stage("world", _WORK + "draw_world", (), (config.world, seed), threads=2))
     trunk = world
-    if config.trunk.weights == "pretrained":
+    if config.trunk.weights == "pretrained" and (unseen or not given):
         if world and not config.world.crops:
             raise ConfigError(
                 f"the trunk learns from pictures of single things, and the world of preset {config.name!r} has none "
@@ -78,11 +79,36 @@ def _eyes(config: Config, world: tuple[str, ...]) -> list[Stage]:
         stages.append(Stage("trunk", _WORK + "train_trunk", world, (config.trunk, config.pretraining, seed)))
         trunk = (*world, "trunk")
     settings = (config.trunk, config.detector, config.detector_training, seed, config.minimum_boxes, *_data(config))
-    stages.append(Stage("detector", _WORK + "train_eyes", trunk, settings))
+    if not given or any(not kind.startswith("grid-pretrained") for kind in unseen):
+        stages.append(Stage("detector", _WORK + "train_eyes", trunk, settings))
     return stages
 
 
+def given_stores(config: Config) -> dict[str, str]:
+    """Kinds of features that come from a store that is there already, and its folder.
+
+    Raises:
+        ConfigError: not KIND=FOLDER, or a kind that this run does not have.
+
+    >>> from updown_lab.config import override, preset
+    >>> given_stores(override(preset("paper"), stores="regions=data/prepared/features"))
+    {'regions': 'data/prepared/features'}
+    """
+    given = {}
+    for pair in config.stores:
+        kind, _, folder = pair.partition("=")
+        if not folder or kind not in config.encoders:
+            raise ConfigError(f"stores wants KIND=FOLDER with a kind of this run ({', '.join(config.encoders)}), for "
+                              f"instance stores={config.encoders[0]}=data/prepared/features; got {pair!r}")  # fmt: skip
+        given[kind] = folder
+    return given
+
+
 def _features(config: Config, kind: str, world: tuple[str, ...]) -> Stage:
+    if folder := given_stores(config).get(kind):
+        manifest = Path(folder, "manifest.json")  # changes with the encoder's settings, weights and pictures
+        known = manifest.read_text(encoding="utf-8") if manifest.exists() else ""
+        return Stage(f"features-{kind}", _WORK + "adopt_store", world, (folder, known), kind)
     eyes = {"symbolic": ()}.get(kind, ("detector",))
     if kind.startswith("grid-pretrained"):
         eyes = ("trunk",) if config.trunk.weights == "pretrained" else ()

@@ -41,7 +41,9 @@ def tell(work: Work) -> None:
 
 
 def _detector(work: Work) -> pd.DataFrame:
-    return pd.DataFrame([read_json(work.need("detector") / "scores.json")])
+    """Scores of the run's own detector; no row if features were given and nobody had to look."""
+    scores = work.need("detector") / "scores.json"
+    return pd.DataFrame([read_json(scores)] if scores.exists() else [])
 
 
 def _write_json(work: Work, findings: Findings, tables, costs: pd.DataFrame) -> None:
@@ -51,7 +53,7 @@ def _write_json(work: Work, findings: Findings, tables, costs: pd.DataFrame) -> 
         "name": work.config.name,
         "seed": work.config.seed,
         "stages": costs.to_dict("records"),
-        "detector": tables["detector"].iloc[0].to_dict(),
+        "detector": next(iter(tables["detector"].to_dict("records")), None),
         "captions": captions,
         "vqa": tables["vqa"].rename(columns={"yes/no": "yes_no"}).to_dict("records"),
         **{name: tables[name].to_dict("records") for name in ("grounding", "speech", "comparisons")},
@@ -187,16 +189,19 @@ def _answering(page: Report, work: Work, source, tables) -> None:
 
 def _seeing(page: Report, work: Work, source, tables) -> None:
     page.heading("Seeing: the detector")
-    page.table(
-        tables["detector"], "On test pictures: mean average precision at IoU 0.5; class and colour on true boxes."
-    )
-    page.figure(plots.curves({"detector": pd.read_csv(work.need("detector") / "history.csv")}, "score"),
-                "Validation mAP@0.5 while training.")  # fmt: skip
+    if len(tables["detector"]):
+        page.table(
+            tables["detector"], "On test pictures: mean average precision at IoU 0.5; class and colour on true boxes."
+        )
+        page.figure(plots.curves({"detector": pd.read_csv(work.need("detector") / "history.csv")}, "score"),
+                    "Validation mAP@0.5 while training.")  # fmt: skip
     store = FeatureStore.open(work.need("features-" + work.config.encoders[0]) / "store")
-    records = [record for record in source.detection("test") if record.image_id in store][:PICTURES]
+    about = store.manifest.get("about") or {}  # a store that was made elsewhere brings its own names
+    names = [about.get(kind, getattr(source.names, kind)) for kind in ("objects", "attributes")]
+    known = (*source.detection("test"), *source.captions("test"))
+    records = [record for record in known if record.image_id in store][:PICTURES]
     for record in records:
-        figure = plots.draw_regions(load_image(record.file), store[record.image_id], source.names.objects,
-                                    source.names.attributes)  # fmt: skip
+        figure = plots.draw_regions(load_image(record.file), store[record.image_id], *names)
         page.figure(figure, "Regions with class and attribute.", width=380)
 
 

@@ -14,11 +14,13 @@ import torch
 from updown_lab.checkpoints import load_weights, read_facts, save_model
 from updown_lab.config import Config
 from updown_lab.datasets.picturebook import Paths, make_picturebook
+from updown_lab.errors import DataMissing
 from updown_lab.files import atomic_path, write_json
 from updown_lab.metrics.vqa import vqa_accuracy
 from updown_lab.metrics.vqa_results import write_results
 from updown_lab.models.captioner import UpDownCaptioner
 from updown_lab.models.vqa import UpDownVqa
+from updown_lab.pipeline.plans import given_stores
 from updown_lab.pipeline.sources import open_source, sentences
 from updown_lab.pipeline.stages import Work, by_several
 from updown_lab.store.feature_store import FeatureStore
@@ -144,15 +146,40 @@ def extract(work: Work) -> None:
                    command=f"python -m updown_lab train features-{kind} --out {work.run}")  # fmt: skip
 
 
+def adopt_store(work: Work) -> None:
+    """Let features that are there already be those of this run: a link to their store."""
+    found = FeatureStore.open(given_stores(work.config)[work.argument])
+    (work.folder / "store").unlink(missing_ok=True)
+    (work.folder / "store").symlink_to(found.path.absolute(), target_is_directory=True)
+    print(f"features of {len(found):,} pictures from {found.path} ({found.source})")
+
+
+def _open_store(work: Work, kind: str, wanted: dict[str, list]) -> FeatureStore:
+    """The features of a kind, with a picture for every record.
+
+    Raises:
+        DataMissing: some records' pictures are not in the store; before anything is trained.
+    """
+    store = FeatureStore.open(work.need(f"features-{kind}") / "store")
+    absent = {split: sorted({record.image_id for record in records} - set(store.image_ids))
+              for split, records in wanted.items()}  # fmt: skip
+    if any(absent.values()):
+        counts = ", ".join(f"{len(ids):,} of {split}" for split, ids in absent.items() if ids)
+        first = next(ids[0] for ids in absent.values() if ids)
+        raise DataMissing(f"{store.path.resolve()} holds {len(store):,} pictures, the first {store.image_ids[0]!r}, "
+                          f"but not all that are needed: {counts} are missing, for instance {first!r}. Extract those "
+                          "too, and under the same ids (updown-lab extract --coco-ids)")  # fmt: skip
+    return store
+
+
 def _caption_images(work: Work, kind: str, vocabulary: Vocabulary | None = None):
     source, cfg = _source(work), work.config
     if vocabulary is None:
         vocabulary = Vocabulary.build(sentences(source.captions("train")), cfg.captioner.minimum_count)
-    store = FeatureStore.open(work.need(f"features-{kind}") / "store")
-    images = {
-        split: CaptionImages(source.captions(split), store, vocabulary, cfg.captioner.maximum_words, best_device())
-        for split in ("train", "val", "test")
-    }
+    records = {split: source.captions(split) for split in ("train", "val", "test")}
+    store = _open_store(work, kind, records)
+    images = {split: CaptionImages(own, store, vocabulary, cfg.captioner.maximum_words, best_device())
+              for split, own in records.items()}  # fmt: skip
     return store, vocabulary, images
 
 
@@ -211,7 +238,7 @@ def learn_answers(work: Work) -> None:
     answers = AnswerVocabulary.build([[record.answer] for record in records["train"]], cfg.vqa.answer_minimum_count)
     if cfg.vqa.genome_questions:
         records["train"] = with_more(records["train"], source.genome_questions(), answers)
-    store = None if kind == "question-only" else FeatureStore.open(work.need(f"features-{kind}") / "store")
+    store = None if kind == "question-only" else _open_store(work, kind, records)
     vocabulary = Vocabulary.build((record.question for record in records["train"]), cfg.vqa.minimum_count)
     sets = {split: Questions(rows, store, vocabulary, answers, cfg.vqa.maximum_words, best_device(), cfg.vqa.targets)
             for split, rows in records.items()}  # fmt: skip
