@@ -16,10 +16,12 @@ html_css_files = ["site.css"]
 
 # The source is the whole checkout, so that guides, notebooks and their links to one another stay where they are.
 root_doc = "docs/index"
-include_patterns = ["docs/**", "notebooks/*.ipynb", "notebooks/README.md", "data/README.md", "README.md"]
+include_patterns = ["docs/**", "notebooks/*.ipynb", "notebooks/README.md", "data/README.md", "README.md",
+                    "coursework/student/*.ipynb"]  # fmt: skip
 exclude_patterns = ["docs/conf.py", "**/.ipynb_checkpoints"]
 
 nb_execution_mode = "force"  # a cache would not notice that the library has changed
+nb_execution_excludepatterns = ["coursework/student/*"]  # the answers are the students' part
 nb_execution_timeout = 900
 nb_execution_raise_on_error = True
 nb_ipywidgets_js = {}  # nothing is fetched: a widget is shown as its own saved page
@@ -32,6 +34,7 @@ autodoc_default_options = {"members": True, "show-inheritance": True, "ignore-mo
 autodoc_typehints = "signature"
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
+# Links to files that are no page of the site are kept as they are; tests/test_links.py follows every link.
 suppress_warnings = ["myst.xref_missing", "myst.header", "autosummary", "ref.python", "docutils", "toc.not_included"]
 
 
