@@ -1,11 +1,13 @@
 """The small world of the notebooks."""
 
+import dataclasses
+
 import pytest
 import torch
 
 from updown_lab.config import override, preset
-from updown_lab.errors import DataMissing
-from updown_lab.pipeline.lessons import open_lesson
+from updown_lab.errors import ConfigError, DataMissing
+from updown_lab.pipeline.lessons import hard_questions, open_lesson
 
 FEW = {"world.train_images": 6, "world.validation_images": 2, "world.test_images": 3, "world.questions_per_image": 4}
 
@@ -57,3 +59,49 @@ def test_a_model_that_only_reads_is_given_no_regions(lesson):
 def test_real_data_that_is_not_there_is_named(tmp_path):
     with pytest.raises(DataMissing, match="nowhere"):
         open_lesson(override(preset("paper"), data=str(tmp_path / "nowhere")), tmp_path)
+
+
+@pytest.fixture(scope="module")
+def larger(tmp_path_factory):
+    """So many pictures that a question has a partner with another answer."""
+    more = {"world.train_images": 40, "world.test_images": 20, "world.questions_per_image": 60}
+    return open_lesson(override(preset("lesson"), **FEW | more), tmp_path_factory.mktemp("larger"))
+
+
+def true_boxes(lesson, record, word: str) -> list[list[float]]:
+    """Boxes of the things that a word of a question means, in its picture."""
+    shown = next(one for one in lesson.source.detection("train") if one.image_id == record.image_id)
+    kind = lesson.source.nouns[word]
+    return [box for c, box in zip(shown.classes.tolist(), shown.boxes.tolist(), strict=True) if lesson.names[c] == kind]
+
+
+def test_questions_about_two_things_are_true_of_their_pictures(larger):
+    asked = hard_questions(larger, "train", 60)
+    left = [record for record in asked if record.question_type == "left of"]
+
+    assert {record.question_type for record in asked} <= {"left of", "holds", "more"} and len(left) >= 10
+    for record in left:
+        first, second = record.question.removeprefix("is the ").removesuffix(" ?").split(" left of the ")
+        (one,), (other,) = (true_boxes(larger, record, word) for word in (first, second))
+        assert record.answer == ("yes" if one[2] < other[0] else "no")
+
+
+def test_two_thing_questions_agree_with_those_that_the_world_came_with(larger):
+    given = {(r.image_id, r.question): r.answer for r in larger.source.questions("hard")}
+    asked = {(r.image_id, r.question): r.answer for r in hard_questions(larger, "test", 200)}
+    both = given.keys() & asked.keys()
+
+    assert len(both) >= 10 and all(given[one] == asked[one] for one in both)
+
+
+def test_two_thing_questions_come_in_balanced_pairs_and_again(larger):
+    asked = hard_questions(larger, "train", 60)
+
+    assert asked == hard_questions(larger, "train", 60) != hard_questions(larger, "train", 60, seed=2)
+    assert all(a.question == b.question and a.answer != b.answer for a, b in zip(asked[::2], asked[1::2], strict=True))
+    assert {record.image_id for record in asked} <= {record.image_id for record in larger.source.captions("train")}
+
+
+def test_two_thing_questions_need_the_drawn_world(lesson):
+    with pytest.raises(ConfigError, match="drawn world"):
+        hard_questions(dataclasses.replace(lesson, source=object()), "train", 6)
