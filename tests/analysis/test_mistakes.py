@@ -37,9 +37,7 @@ def test_how_much_is_enough_can_be_said():
 
 
 def test_a_grid_that_looks_at_a_thing_with_many_cells_looks_at_it():
-    cells = grid_boxes(
-        5, 100, 100
-    )  # of 20 pixels: each thing of 40 x 40 holds four centres
+    cells = grid_boxes(5, 100, 100)  # of 20 pixels: each thing of 40 x 40 holds four centres
     on_cup = ((cells[:, :2] >= 60).all(1)).float() * 0.2  # 4 cells of 0.2: no cell has more, together 0.8
     weights = (on_cup + (1 - on_cup.sum()) / 25)[None]  # and 0.2 spread over all 25
 
