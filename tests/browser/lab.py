@@ -13,6 +13,8 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
+from chromium import chromium
+
 HOUSE = Path(__file__).parents[2]
 PATIENCE = 120  # seconds; a cold start on two busy cores
 
@@ -36,6 +38,30 @@ def notebook(path: Path, *cells: str) -> Path:
 
 
 @contextmanager
+def lab_pages(folder: Path):
+    """JupyterLab and Chromium together; gives a function that opens a notebook of cells and runs them.
+
+    A page's ``faults`` are the errors of its console and of its scripts. ``by`` is where the notebook is opened:
+    "lab/tree", or "notebooks" for Notebook 7.
+    """
+    with jupyter_lab(folder) as (address, token), chromium() as browser:
+
+        def open_notebook(name, *cells, by="lab/tree"):
+            notebook(folder / f"{name}.ipynb", *cells)
+            page = browser.new_page(viewport={"width": 1280, "height": 1000})
+            page.set_default_timeout(60_000)
+            page.faults = []
+            page.on("console", lambda message: page.faults.append(message.text) if message.type == "error" else None)
+            page.on("pageerror", lambda error: page.faults.append(str(error)))
+            page.goto(f"{address}/{by}/{name}.ipynb?reset&token={token}")
+            page.locator(".jp-Notebook").wait_for()
+            page.evaluate(RUN_ALL)
+            return page
+
+        yield open_notebook
+
+
+@contextmanager
 def jupyter_lab(folder: Path):
     """Serve a folder; gives (address, token). Server and kernels end with the block.
 
@@ -54,7 +80,8 @@ def jupyter_lab(folder: Path):
     options = {
         "ServerApp.port": port, "ServerApp.port_retries": 0, "ServerApp.ip": "127.0.0.1", "ServerApp.root_dir": folder,
         "ServerApp.allow_root": True, "ServerApp.open_browser": False, "IdentityProvider.token": token,
-        "LabApp.expose_app_in_browser": True, "LabApp.workspaces_dir": home / "workspaces",
+        "LabApp.expose_app_in_browser": True, "JupyterNotebookApp.expose_app_in_browser": True,
+        "LabApp.workspaces_dir": home / "workspaces",
         "LabApp.user_settings_dir": home / "settings",
     }  # fmt: skip
     command = [sys.executable, "-m", "jupyter", "lab", *(f"--{name}={value}" for name, value in options.items())]

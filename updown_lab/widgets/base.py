@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import anywidget
+import ipywidgets
 import traitlets
 
 from updown_lab.files import atomic_path
@@ -79,7 +80,7 @@ class Shown(anywidget.AnyWidget):
     busy = traitlets.Bool(False).tag(sync=True)
 
     def __init__(self, **traits):
-        _close_earlier(self)
+        close_earlier(self)
         super().__init__(**traits)
 
     def save_html(self, path: Path | str, title: str = "updown_lab") -> Path:
@@ -138,22 +139,38 @@ def _plain(value):
 _MADE: dict[str, tuple[str, list]] = {}  # cell -> (its last execution, widgets made then)
 
 
-def _close_earlier(widget: Shown) -> None:
-    """Without this every run of a cell would leave a widget, its picture and its comm behind for good."""
+def close_earlier(widget: ipywidgets.Widget) -> None:
+    """Remember a widget for its cell, and close what an earlier run of that cell left.
+
+    Without this every run of a cell would leave a widget, its picture and its comm behind for good. Outside of a
+    notebook nothing happens.
+    """
     cell, execution = _cell()
     if not cell:
         return
     before, made = _MADE.get(cell, ("", []))
     if before != execution:
         for old in made:
-            old.layout.close()  # Jupyter's own: every widget has one, and nobody else closes it
-            old.close()
+            put_away(old)
         made = []
     _MADE[cell] = (execution, [*made, widget])
 
 
+def put_away(widget: ipywidgets.Widget) -> None:
+    """Close a widget and what nobody else closes: its children, its layout, its style."""
+    parts = [getattr(widget, name, None) for name in ("layout", "style")]
+    for part in [*getattr(widget, "children", ()), *parts]:
+        if isinstance(part, ipywidgets.Widget):
+            put_away(part)
+    widget.close()
+
+
 def _cell() -> tuple[str, str]:
-    """The notebook cell that is running and the number of this execution; empty outside of a notebook."""
+    """The notebook cell that is running and the number of this execution; empty outside of a notebook.
+
+    JupyterLab, Notebook 7 and VS Code tell the cell's id, and Colab tells it elsewhere. Where nobody tells it, cells
+    are told apart by their text: of two cells with the very same text, the later one then closes the earlier one's.
+    """
     try:
         from IPython import get_ipython
     except ImportError:
@@ -161,6 +178,7 @@ def _cell() -> tuple[str, str]:
     shell = get_ipython()
     if shell is None or not hasattr(shell, "get_parent"):
         return "", ""
-    parent = shell.get_parent()
-    cell = parent.get("metadata", {}).get("cellId", "")
-    return str(cell), str(parent.get("header", {}).get("msg_id", ""))
+    request = shell.get_parent() or {}
+    told = request.get("metadata") or {}
+    names = (told.get("cellId"), (told.get("colab") or {}).get("cell_id"), (request.get("content") or {}).get("code"))
+    return str(next(filter(None, names), "")), str((request.get("header") or {}).get("msg_id", ""))

@@ -28,7 +28,7 @@ class BeamTree(Shown):
         nodes: what ``search_tree`` found.
     """
 
-    scripts = ("shared", "beam")
+    scripts = ("shared", "roving", "drawing", "beam")
     _esm = script(*scripts)
 
     nodes = traitlets.List().tag(sync=True)

@@ -16,13 +16,15 @@ from updown_lab.widgets.panels import Panel, picture_bytes
 class RegionBrowser(Shown):
     """Boxes with class and attribute, and two sliders: move them and count.
 
-    Given a detector's raw ``Detections`` it begins before any selection, so that the sliders show what selection does;
-    given ``Regions`` it begins with those.
+    Given a model or a detector it asks the detector and begins before any selection, so that the sliders show what
+    selection does: ``RegionBrowser(image, demo.speaker())``. The same with a detector's raw ``Detections``. Given
+    ``Regions``, or a model that sees a grid, it begins with those.
 
     Args:
-        image:      (3, H, W) float tensor in [0, 1], array (H, W, 3) or PIL image.
-        found:      ``Detections`` or ``Regions`` of that image.
-        objects:    name of each class id, or None for numbers.
+        image:      (3, H, W) float tensor in [0, 1]; if nobody has to look at it an array (H, W, 3) or PIL image too.
+        found:      a ``Speaker``, an ``Answerer`` or a ``BottomUpDetector`` that looks at the image, or the
+                    ``Detections`` or ``Regions`` that somebody found there.
+        objects:    name of each class id; by default the model's own, otherwise numbers.
         attributes: name of each attribute id, or None.
         threshold:  least score at the beginning.
         overlap:    IoU above which the weaker of two boxes goes; 1 keeps all.
@@ -30,6 +32,7 @@ class RegionBrowser(Shown):
 
     Raises:
         ValueError: settings outside 0..1, or an image of the wrong shape.
+        TypeError:  ``found`` is none of these.
 
     >>> regions = Regions(torch.zeros(1, 2), torch.tensor([[0., 0, 4, 4]]), (8, 8), "demo", torch.tensor([1]),
     ...                   torch.tensor([0.9]))
@@ -37,7 +40,7 @@ class RegionBrowser(Shown):
     ['cat 0.90']
     """
 
-    scripts = ("shared", "stage", "browse")
+    scripts = ("shared", "roving", "stage", "browse")
     _esm = script(*scripts)
 
     image = traitlets.Bytes(b"").tag(sync=True)
@@ -49,7 +52,7 @@ class RegionBrowser(Shown):
     def __init__(
         self,
         image,
-        found: Detections | Regions,
+        found,
         objects: Sequence[str] | None = None,
         attributes: Sequence[str] | None = None,
         threshold: float = 0.2,
@@ -58,7 +61,9 @@ class RegionBrowser(Shown):
     ):
         if not (0 <= threshold <= 1 and 0 <= overlap <= 1):
             raise ValueError(f"threshold and overlap lie in 0..1, got {threshold} and {overlap}")
-        regions = found if isinstance(found, Regions) else _likeliest(found)
+        objects = getattr(found, "objects", None) if objects is None else objects
+        attributes = getattr(found, "attributes", None) if attributes is None else attributes
+        regions = _regions(image, found)
         labels = [region_label(regions, number, objects, attributes) for number in range(regions.count)]
         view = Panel([], torch.zeros(0, regions.count), regions.boxes, regions.image_size, labels).view(
             scores=_numbers(regions.scores, regions.count, 1.0).clamp(min=1e-6).float().numpy().astype("<f4").tobytes(),
@@ -69,6 +74,22 @@ class RegionBrowser(Shown):
 
 def _numbers(values: Tensor | None, count: int, otherwise: float) -> Tensor:
     return torch.full((count,), otherwise) if values is None else values.detach().cpu()
+
+
+def _regions(image, found) -> Regions:
+    """What there is to select from."""
+    detector = getattr(getattr(found, "encoder", found), "detector", found)
+    if hasattr(detector, "detect"):
+        found = detector.detect([image])[0]
+    elif hasattr(found, "see"):
+        found = found.see(image)
+    if isinstance(found, Detections):
+        return _likeliest(found)
+    if not isinstance(found, Regions):
+        raise TypeError(
+            f"found is a Speaker, an Answerer, a detector, Detections or Regions; got {type(found).__name__}"
+        )
+    return found
 
 
 def _likeliest(found: Detections) -> Regions:

@@ -2,6 +2,14 @@
 
 const MOST = 200; // rows in the page at a time
 
+/** How many decimals show a column's numbers to about four digits, one under the other; null if it holds no number. */
+function decimalsOf(column) {
+  const numbers = column.filter((value) => typeof value === "number");
+  if (!numbers.length || numbers.every(Number.isInteger)) return numbers.length ? 0 : null;
+  const most = numbers.reduce((so, value) => Math.max(so, Math.abs(value)), 0);
+  return Math.min(8, Math.max(0, 3 - Math.floor(Math.log10(most))));
+}
+
 class Table {
   constructor(model, el) {
     this.model = model;
@@ -17,16 +25,22 @@ class Table {
       return list;
     });
     this.count = make("div", { class: "ud-count", role: "status" });
-    this.heads = this.columns.map((column) => this.head(column));
+    this.decimals = this.columns.map((_, place) => decimalsOf(this.rows.map((row) => row[place])));
+    this.heads = this.columns.map((column, place) => this.head(column, this.decimals[place] !== null));
     this.body = make("tbody");
+    this.stop = rove(this.body, "row", walkList);
+    this.note = make("div", { class: "ud-note", role: "status" });
     this.root.append(make("div", { class: "ud-controls" }, this.search, ...choices, this.count),
-      make("div", { class: "ud-table" }, make("table", {}, make("thead", {}, make("tr", {}, ...this.heads)), this.body)));
+      make("div", { class: "ud-table" }, make("table", { role: "grid", "aria-label": "scores" },
+        make("thead", {}, make("tr", {}, ...this.heads)), this.body)), this.note);
     on(model, "change:chosen", () => this.mark(), this.endings);
+    on(model, "change:note", () => say(this.note, model.get("note")), this.endings);
+    say(this.note, model.get("note"));
     this.show();
   }
 
-  head(column) {
-    const button = make("button", { type: "button" }, column), head = make("th", { scope: "col" }, button);
+  head(column, numbers) {
+    const button = make("button", { type: "button" }, column), head = make("th", { scope: "col", class: numbers ? "ud-number" : null }, button);
     button.addEventListener("click", () => {
       this.down = this.sorted === column ? !this.down : false;
       this.sorted = column;
@@ -51,21 +65,30 @@ class Table {
     const values = place >= 0 ? order.map((number) => this.rows[number][place]).filter((value) => typeof value === "number") : [];
     const mean = values.length ? `, mean ${this.sorted} ${+(values.reduce((sum, value) => sum + value, 0) / values.length).toPrecision(4)}` : "";
     say(this.count, `${order.length} of ${this.rows.length}${mean}${order.length > MOST ? `, first ${MOST} shown` : ""}`);
+    this.stop(this.body.firstElementChild);
     this.mark();
   }
 
   row(number) {
-    const cells = this.rows[number].map((value) => make("td", { class: typeof value === "number" ? "ud-number" : null },
-      value === null ? "" : typeof value === "number" && !Number.isInteger(value) ? String(+value.toPrecision(4)) : String(value)));
-    const row = make("tr", { tabindex: "0", "data-row": number }, ...cells);
-    const choose = () => (this.model.set("chosen", number), this.model.save_changes(), this.mark());
-    row.addEventListener("click", choose);
+    const cells = this.rows[number].map((value, place) => typeof value === "number"
+      ? make("td", { class: "ud-number", title: value }, value.toFixed(this.decimals[place] ?? 0))
+      : make("td", { title: value }, value ?? ""));
+    const row = make("tr", { role: "row", tabindex: "-1", "data-row": number }, ...cells);
+    row.addEventListener("click", () => this.choose(number));
     row.addEventListener("keydown", (event) => {
-      if (event.key === "Enter") choose();
-      const next = { ArrowDown: row.nextElementSibling, ArrowUp: row.previousElementSibling }[event.key];
-      if (next) event.preventDefault(), next.focus();
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      this.choose(number);
     });
     return row;
+  }
+
+  choose(number) {
+    if (this.model.get("chosen") === number && this.model.get("note")) this.model.set("chosen", -1), this.model.save_changes(); // once more
+    this.model.set("chosen", number);
+    this.model.save_changes();
+    this.mark();
+    if (this.model.offline) say(this.note, "a saved page: open the notebook to look at the picture");
   }
 
   mark() {

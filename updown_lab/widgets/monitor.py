@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 import traitlets
 
-from updown_lab.errors import DataInvalid, DataMissing, UpdownError
+from updown_lab.errors import DataInvalid, DataMissing
 from updown_lab.widgets.base import Shown, script
 
 MOST_POINTS = 400  # of a line; a long history is thinned
@@ -44,7 +44,7 @@ class TrainingMonitor(Shown):
     {'step': 20, 'loss': 0.25}
     """
 
-    scripts = ("shared", "monitor")
+    scripts = ("shared", "drawing", "monitor")
     _esm = script(*scripts)
 
     runs = traitlets.List().tag(sync=True)
@@ -64,6 +64,7 @@ class TrainingMonitor(Shown):
             raise ValueError(f"the monitor needs a folder to watch, and a time above 0; got {self._folders}, {every} s")
         self._process, self._say, self._every = process, samples, every
         self._seen: dict[Path, float] = {}
+        self._mute = ""  # why there are no samples
         self._over = threading.Event()
         super().__init__()
         self.on_msg(self._hear)
@@ -72,8 +73,14 @@ class TrainingMonitor(Shown):
         self._watcher.start()
 
     def look(self) -> None:
-        """Read what there is now."""
-        runs = [_run(folder) for folder in self._folders]
+        """Read what there is now. What cannot be read is told in ``note`` and read again the next time."""
+        wrong, runs = [], []
+        for place, folder in enumerate(self._folders):
+            try:
+                runs.append(_run(folder))
+            except Exception as error:  # nobody would hear it in the watching thread, which has to go on
+                runs.append(self.runs[place] if self.runs else {"name": folder.name, "columns": [], "rows": []})
+                wrong.append(f"{folder.name} cannot be read: {_line(error)}")
         if runs != self.runs:
             self.runs = runs
         running = self._process is not None and self._process.poll() is None
@@ -82,6 +89,7 @@ class TrainingMonitor(Shown):
         ended = "" if self._process is None else "running" if running else _ending(self._process.returncode)
         self.state = "  ·  ".join(filter(None, [f"step {steps}" if steps else "waiting for the first scores", ended]))
         self._speak()
+        self.note = "  ·  ".join(filter(None, [*wrong, self._mute]))
 
     def _speak(self) -> None:
         """Let a new checkpoint say something."""
@@ -90,9 +98,9 @@ class TrainingMonitor(Shown):
             return
         self._seen[file] = file.stat().st_mtime
         try:
-            self.samples = [str(line) for line in self._say(self._folders[0])]
-        except (UpdownError, RuntimeError, ValueError, KeyError, OSError) as error:
-            self.note = f"no samples: {str(error).splitlines()[0]:.120}"
+            self.samples, self._mute = [str(line) for line in self._say(self._folders[0])], ""
+        except Exception as error:  # the reader's own function
+            self._mute = f"no samples: {_line(error)}"
 
     def _watch(self) -> None:
         while not self._over.wait(self._every):
@@ -123,9 +131,15 @@ def _run(folder: Path) -> dict:
         raise DataInvalid(f"{folder / 'history.csv'} has no column step; it has {list(table.columns)}")
     thin = max(1, math.ceil(len(table) / MOST_POINTS))
     table = pd.concat([table.iloc[:-1:thin], table.iloc[-1:]])
+    table = table.apply(pd.to_numeric, errors="coerce").dropna(subset="step")
     rows = [{name: value for name, value in row.items() if math.isfinite(value)} for row in table.to_dict("records")]
     rows = [{**row, "step": int(row["step"])} for row in rows]
     return {"name": folder.name, "columns": [name for name in table.columns if name != "step"], "rows": rows}
+
+
+def _line(error: Exception) -> str:
+    """The first line of an error, which is all that there is room for."""
+    return f"{str(error).strip() or type(error).__name__}".splitlines()[0][:160]
 
 
 def _ending(code: int) -> str:
