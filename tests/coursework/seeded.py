@@ -1,11 +1,13 @@
 """Wrong answers, each with the points that it must cost and the hint that it must get."""
 
 import re
+import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from updown_lab.coursework.course import STUB
-from updown_lab.coursework.sources import Part, read_source
+from updown_lab.coursework.sources import ANEW, Part, read_source
 
 SOURCES = Path(__file__).parents[2] / "coursework" / "source"
 POINTS = {"A1": 20, "A2": 20, "A3": 20, "A4": 20}
@@ -59,15 +61,28 @@ def blank(parts: list[Part]) -> list[Part]:
 def marked(parts: list[Part]) -> tuple[dict[str, int], dict[str, Exception]]:
     """Points by cell, as nbgrader would count them, and the errors of the cells that failed."""
     known, earned, errors = {"__name__": "__main__"}, {}, {}
-    for part in parts:
-        if part.kind == "code":
-            try:
-                exec(compile(part.text, part.name, "exec"), known)
-            except Exception as error:
-                errors[part.name] = error
-        if part.purpose == "check":
-            earned[part.name] = 0 if part.name in errors else part.points
+    with own_package():
+        for part in parts:
+            if part.kind == "code":
+                try:
+                    exec(compile(part.text, part.name, "exec"), known)
+                except Exception as error:
+                    errors[part.name] = error
+            if part.purpose == "check":
+                earned[part.name] = 0 if part.name in errors else part.points
     return earned, errors
+
+
+@contextmanager
+def own_package():
+    """A fresh import of the package, as in a kernel of its own; afterwards everybody has the former one again."""
+    before = sys.modules.copy()
+    exec(ANEW, {})
+    try:
+        yield
+    finally:
+        exec(ANEW, {})
+        sys.modules.update({name: module for name, module in before.items() if name.split(".")[0] == "updown_lab"})
 
 
 def full(parts: list[Part]) -> dict[str, int]:
@@ -80,12 +95,18 @@ WRONG = {
         Wrong("the last pixel counts", "iou", "sides = torch.minimum(boxes[:, None, 2:], others[:, 2:]) -",
               "sides = 1 + torch.minimum(boxes[:, None, 2:], others[:, 2:]) -", {"iou-seen": 3, "iou-hidden": 3}),
         Wrong("sides below zero", "iou", ".clamp(min=0)", "", {"iou-seen": 3, "iou-hidden": 3}, "both negative"),
+        Wrong("nothing over nothing", "iou", "torch.where(union > 0, shared / union, torch.zeros_like(union))",
+              "shared / union", {"iou-seen": 3}, "look for 0/0"),
         Wrong("the dropped drop others", "nms", "            dropped |= alike[row]", "        dropped |= alike[row]",
               {"nms-seen": 3, "nms-hidden": 3}, "still drops others"),
         Wrong("no empty picture", "nms", "return torch.tensor(kept, dtype=torch.long)",
               "return torch.stack([torch.tensor(row) for row in kept])", {"nms-hidden": 3}),
         Wrong("the minimum is forgotten", "select", "max(minimum, confident)", "confident",
               {"select-seen": 4, "select-hidden": 4}, "too few are confident"),
+        Wrong("the last class decides", "select", "torch.maximum(best[rows], scores[rows])", "scores[rows]",
+              {"select-seen": 4, "select-hidden": 4}, "the better one first"),
+        Wrong("more than is asked for", "select", "best >= confidence", "best > confidence", {"select-seen": 4},
+              "exactly `confidence` is enough"),
     ],
     "A2": [
         Wrong("an empty image is nan", "masked_softmax", "torch.finfo(scores.dtype).min)\n    return torch.softmax"
@@ -101,6 +122,8 @@ WRONG = {
               "(words)) + overview + hidden, c1)\n    v_hat, alpha = look(h1)", "    v_hat, alpha = look(h1)\n    h1, "
               "c1 = lstm_update(captioner.word_gates(captioner.embedding(words)) + overview + hidden, c1)",
               {"captioner_step-seen": 4, "captioner_step-hidden": 4}, "from before this word"),
+        Wrong("scores for probabilities", "captioner_step", "torch.log_softmax(logits, dim=1)", "logits",
+              {"captioner_step-seen": 4, "captioner_step-hidden": 4}, "a softmax and a logarithm are missing"),
         Wrong("only two images", "captioner_step", "    return torch.log_softmax(logits, dim=1)",
               "    c2 = c2.view(2, -1)\n    return torch.log_softmax(logits, dim=1)", {"captioner_step-hidden": 4}),
     ],
@@ -114,6 +137,8 @@ WRONG = {
               {"cider_d-seen": 4, "cider_d-hidden": 3}, "earns too much"),
         Wrong("every length is welcome", "cider_d", "damping * dot", "dot",
               {"cider_d-seen": 4, "cider_d-hidden": 3}, "not damped"),
+        Wrong("one more image", "cider_d", "max(1, frequencies[gram])", "(1 + frequencies[gram])",
+              {"cider_d-seen": 4, "cider_d-hidden": 3}, "not by 1 + frequency"),
         Wrong("the other direction", "self_critical_loss", "return -(", "return (",
               {"self_critical_loss-seen": 4, "self_critical_loss-hidden": 3}, "the sign"),
         Wrong("learning the judge", "self_critical_loss", "(rewards - baseline).detach()", "rewards - baseline",

@@ -8,9 +8,8 @@ with nbgrader itself that this gives the same points.
 import re
 
 import pytest
-from seeded import POINTS, SOURCES, WRONG, blank, full, marked, reference
+from seeded import POINTS, SOURCES, WRONG, blank, changed, full, marked, reference
 
-from updown_lab.coursework.hints import Hint
 from updown_lab.coursework.sources import assignments
 
 pytest.importorskip("jupytext", reason="needs jupytext: pip install -e .[teach]")
@@ -57,12 +56,43 @@ def test_a_mistake_costs_what_it_should_and_gets_its_hint(assignment, wrong):
     assert lost == wrong.loses, {name: repr(error) for name, error in errors.items()}
     if wrong.hint:
         told = next(error for name, error in errors.items() if name.endswith("-seen"))
-        assert isinstance(told, Hint) and wrong.hint in str(told)
+        assert type(told).__name__ == "Hint" and wrong.hint in str(told)  # of the package as it was read again
 
 
+#: Lines that make a check say yes to everything, if it is the check of the notebook or of the running package.
+TRICKS = {
+    "the notebook's name": "check_{0} = print",
+    "the package's name": "import updown_lab.coursework as c; c.check_{0} = print",
+    "the name where it is written": "import updown_lab.coursework as c, sys; "
+    "sys.modules[c.check_{0}.__module__].check_{0} = print",
+    "a module of one's own": "import updown_lab.coursework as c, sys, types; "
+    "c.check_{0} = print; sys.modules[c.__name__] = types.SimpleNamespace(**vars(c))",
+    "what the check calls": "import updown_lab.coursework as c, sys; "
+    "sys.modules[c.check_{0}.__module__].try_out = sys.modules[c.check_{0}.__module__]._plan = print; "
+    "sys.modules[c.check_{0}.__module__].call = lambda *asked: dict.fromkeys((1, 2, 3, 4), 'one seed')",
+}
+
+
+@pytest.mark.parametrize("trick", TRICKS.values(), ids=TRICKS)
 @pytest.mark.parametrize("assignment", POINTS)
-def test_instant_checks_come_from_the_package_and_cannot_be_shadowed(assignment):
-    for part in reference(assignment):
-        if part.purpose == "check":
-            for name in re.findall(r"\bcheck_\w+", part.text):
-                assert re.search(rf"^from updown_lab.coursework import .*\b{name}\b", part.text, re.MULTILINE)
+def test_assigning_to_names_of_the_package_earns_nothing(assignment, trick):
+    parts = blank(reference(assignment))
+    checks = {name for part in parts for name in re.findall(r"\bcheck_(\w+)", part.text)}
+    tricks = "\n".join(trick.format(name) for name in sorted(checks))
+
+    earned, errors = marked([changed(part, f"{part.text}\n{tricks}") if part.name == "imports" else part
+                             for part in parts])  # fmt: skip
+
+    assert checks and "imports" not in errors
+    assert sum(earned.values()) == 0
+
+
+def test_a_plan_made_before_the_package_was_read_again_is_still_a_plan():
+    parts = reference("A4")
+    early = "PLAN = my_plan()\n\n\ndef my_plan():\n    return PLAN"
+
+    earned, errors = marked([changed(part, f"{part.text}\n\n\n{early}") if part.name == "my_plan" else part
+                             for part in parts])  # fmt: skip
+
+    assert errors == {}
+    assert earned == full(parts)

@@ -13,7 +13,7 @@ from seeded import POINTS, SOURCES, WRONG, blank, changed, full, reference
 
 from updown_lab.cli import main
 from updown_lab.coursework import course
-from updown_lab.coursework.sources import Part, leaks, read_source, source_notebook
+from updown_lab.coursework.sources import Part, source_notebook
 from updown_lab.errors import DataInvalid, UpdownError
 
 ROOT = Path(__file__).parents[2]
@@ -80,7 +80,7 @@ def test_no_line_of_a_solution_or_hidden_test_goes_out(built, assignment):
     secret = {line for line in secret if len(line) > 3 and line not in open_lines}
     assert len(secret) > 15
     assert {line for line in secret if line in said} == set()
-    assert not re.search("SOLUTION|HIDDEN|MARK SCHEME", said)
+    assert not re.search(r"SOLUTION|HIDDEN|MARK SCHEME|modules\.pop", said)
 
 
 @pytest.mark.parametrize("assignment", POINTS)
@@ -150,34 +150,6 @@ def test_a_source_that_tells_is_not_built(tmp_path, old, new):
     assert not list((tmp_path / "course" / "release").glob("*/*.ipynb"))
 
 
-def test_leaks_are_seen_in_metadata_and_outputs_too():
-    part = Part("solution", "f", 0, "code", "### BEGIN SOLUTION\nreturn 6 * 7\n### END SOLUTION")
-
-    assert leaks([part], '{"cells": [{"metadata": {"tags": ["return 6 * 7"]}}]}') == ["return 6 * 7"]
-    assert leaks([part], '{"cells": [{"outputs": [{"text": ["a\\n", "return 6 * 7\\n"]}]}]}') == ["return 6 * 7"]
-    assert leaks([part], '{"cells": [{"metadata": {"return 6 * 7": 1}}]}') == ["return 6 * 7"]
-    assert leaks([part], '{"cells": [{"source": ["return 42"]}]}') == []
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ('# %% solution="f"\nreturn 1', "BEGIN SOLUTION"),
-        ("# %%\n### BEGIN SOLUTION\n### END SOLUTION", "only there"),
-        ('# %% locked="f"\n### BEGIN HIDDEN TESTS\n### END HIDDEN TESTS', "check cells only"),
-        ('# %% check="f"\nassert True', "have points"),
-        ('# %% solution="f" points=3\n### BEGIN SOLUTION\n### END SOLUTION', "others have none"),
-        ('# %% locked="f"\n1\n# %% locked="f"\n2', "two cells are called 'f'"),
-        ('# %% locked="f" check="g" points=1\n1', "one purpose"),
-    ],
-)
-def test_a_source_that_is_not_well_formed_is_refused(tmp_path, text, words):
-    (tmp_path / "A9.py").write_text(text)
-
-    with pytest.raises(DataInvalid, match=words):
-        read_source(tmp_path / "A9.py")
-
-
 # ------------------------------------------------------------------------------------------------ what is said
 
 
@@ -212,7 +184,8 @@ def test_mistakes_of_a_teacher_are_answered_with_what_to_do(own, tmp_path, capsy
 
 
 def test_a_class_of_three_is_graded_and_told(own, capsys):
-    parts, wrong = reference("A1"), WRONG["A1"][2]
+    parts = reference("A1")
+    wrong = next(wrong for wrong in WRONG["A1"] if wrong.name == "the dropped drop others")
     hand_in(own, "ada", "A1", parts)
     hand_in(own, "ben", "A1", wrong.applied(parts))
     shutil.copytree(own / "release" / "A1", own / "submitted" / "blank" / "A1")
@@ -275,7 +248,7 @@ def test_tests_that_a_student_changed_or_removed_are_run_all_the_same(own):
     kinder = [changed(part, "pass") if part.purpose == "check" else part for part in parts]
     hand_in(own, "kinder", "A1", kinder)
     hand_in(own, "fewer", "A1", [part for part in parts if part.purpose != "check"])
-    shadow = "import updown_lab\ncheck_iou = check_nms = check_select = print\n"
+    shadow = "import updown_lab.coursework as c\nc.check_iou = c.check_nms = c.check_select = print\n"
     hand_in(own, "shadow", "A1", [changed(part, shadow + part.text) if part.name == "iou" else part for part in parts])
 
     table = course.grade(own, "A1")

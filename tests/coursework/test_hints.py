@@ -1,5 +1,7 @@
 """What a check answers: to functions that are right, empty, broken, or wrong in a way that many are."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -8,24 +10,34 @@ from updown_lab.coursework import (
     Hint,
     Plan,
     PlannedRun,
+    attention,
+    boxes,
     check_attend,
     check_captioner_step,
     check_cider_d,
+    check_document_frequencies,
     check_iou,
     check_masked_softmax,
+    check_ngram_counts,
     check_nms,
     check_one_factor,
     check_paired_interval,
     check_seeds,
     check_select,
+    check_self_critical_loss,
     check_splits,
     check_verdicts,
+    rewards,
     small_captioner,
     step_arguments,
 )
-from updown_lab.coursework.hints import difference, try_out
+from updown_lab.coursework.differences import difference
+from updown_lab.coursework.hints import Slip, try_out
 from updown_lab.coursework.rewards import CORPUS, cider_d_by_hand
 from updown_lab.metrics.cider_d import CiderD
+from updown_lab.text import PAD, START
+
+NAN = float("nan")
 
 
 def told(check, function) -> str:
@@ -117,6 +129,43 @@ def test_a_notebook_shows_the_hint_and_no_stack_trace():
     assert shown == ["Not yet. iou: these boxes only touch"]
 
 
+def test_a_mistake_that_spoils_an_earlier_case_was_not_made():
+    def half(number):
+        return number / 2 if number else NAN
+
+    cases = {"four": (4.0,), "nothing": (0.0,)}
+    slips = [Slip(lambda number: NAN, "nothing comes out."), Slip(half, "nothing divided.")]
+
+    with pytest.raises(Hint, match="half, nothing: nothing divided"):
+        try_out(half, "half", lambda number: number / 2, cases, slips)
+
+
+def test_wrong_parts_are_told_in_the_order_of_computation():
+    wanted = {"last": torch.ones(1), "first": torch.ones(1)}
+
+    said = difference((torch.zeros(1), torch.zeros(1, 1)), tuple(wanted.values()), {"first": 1, "last": 0})
+
+    assert said == "first: the shape should be (1,), but it is (1, 1). Right: none of first, last."
+
+
+@pytest.mark.parametrize(
+    ("room", "check"),
+    [(boxes, check_iou), (boxes, check_nms), (boxes, check_select),
+     (attention, check_masked_softmax), (attention, check_attend), (attention, check_captioner_step),
+     (rewards, check_ngram_counts), (rewards, check_document_frequencies), (rewards, check_cider_d),
+     (rewards, check_self_critical_loss)],
+)  # fmt: skip
+def test_whoever_makes_a_known_mistake_is_told_that_one(room, check, monkeypatch):
+    known = []
+    monkeypatch.setattr(room, "try_out", lambda function, name, right, cases, slips, parts=None: known.extend(slips))
+    check(None)
+    monkeypatch.undo()
+
+    assert len(known) >= 2
+    for slip in known:
+        assert slip.hint in told(check, slip.wrong)
+
+
 # ------------------------------------------------------------------------------------------------ A1
 
 
@@ -148,7 +197,8 @@ def test_zero_by_zero_is_told_as_nan():
         return shared / (area(boxes)[:, None] + area(others) - shared)
 
     said = told(check_iou, iou)
-    assert "no area at all" in said and "nan" in said
+    assert "no area at all" in said and "look for 0/0" in said
+    assert "counts it twice" not in said  # it does not: the boxes before were right
 
 
 @pytest.mark.parametrize(
@@ -164,6 +214,64 @@ def test_slips_of_nms_are_recognised(reverse, strict, words):
         return torch.tensor(kept)
 
     assert words in told(check_nms, nms)
+
+
+def test_rows_of_the_sorted_list_are_recognised():
+    def nms(overlaps, scores, threshold):
+        order = scores.argsort(descending=True)
+        overlaps, kept = overlaps[order][:, order], []
+        for row in range(len(scores)):
+            if not (overlaps[row, kept] > threshold).any():
+                kept.append(row)
+        return torch.tensor(kept)
+
+    said = told(check_nms, nms)
+
+    assert "places in the sorted list" in said
+    assert "gave tensor([0, 1]), it should give tensor([3, 1])" in said  # by hand: 3 is best, 1 next, and drops 0 and 2
+
+
+def test_a_list_does_not_look_like_a_tensor():
+    said = told(check_nms, lambda overlaps, scores, threshold: [0])
+
+    assert "gave [0], it should give tensor([0])" in said
+
+
+def written_select(join=torch.maximum, enough=torch.ge):
+    """``select`` as a learner writes it."""
+
+    def select(probabilities, suppress, confidence, minimum, maximum):
+        best = torch.zeros(len(probabilities))
+        for number in range(probabilities.shape[1]):
+            for row in suppress(probabilities[:, number]).tolist():
+                best[row] = join(best[row], probabilities[row, number])
+        count = min(maximum, max(minimum, int(enough(best, confidence).sum())))
+        return best.argsort(descending=True)[:count]
+
+    return select
+
+
+def test_select_written_with_two_loops_is_right(capsys):
+    check_select(written_select())
+
+    assert "select: right" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("slip", "words", "numbers"),
+    [
+        # By hand: hat 0.6, head 0.7, and the tree survives twice: 0.65, then 0.3. Right: head, tree, hat.
+        ({"join": lambda old, new: new}, "the better one first",
+         "gave tensor([1, 0, 2]), it should give tensor([1, 2, 0])"),
+        ({"join": torch.add}, "they are summed", "gave tensor([2, 1, 0]), it should give tensor([1, 2, 0])"),
+        # By hand: 0.5 is asked for, and the second proposal has exactly that.
+        ({"enough": torch.gt}, "at least that much", "gave tensor([0]), it should give tensor([0, 1])"),
+    ],
+)  # fmt: skip
+def test_slips_of_select_are_recognised(slip, words, numbers):
+    said = told(check_select, written_select(**slip))
+
+    assert words in said and numbers in said
 
 
 def test_suppression_across_classes_is_recognised():
@@ -189,6 +297,30 @@ def test_slips_of_a_masked_softmax_are_recognised(function, words):
     assert words in told(check_masked_softmax, function)
 
 
+def shifted(scores, mask):
+    raised = (scores - scores.max(-1, keepdim=True).values).exp() * mask
+    return raised / raised.sum(-1, keepdim=True)
+
+
+def renormalised(scores, mask):
+    weights = scores.masked_fill(~mask, -1e9).softmax(-1) * mask
+    return weights / weights.sum(-1, keepdim=True)
+
+
+def test_a_maximum_over_padding_is_not_told_that_padding_has_a_weight():
+    said = told(check_masked_softmax, shifted)
+
+    assert "nan where it is padded" in said and "what padding holds gets in" in said
+    assert "padding has a weight" not in said  # it has none
+
+
+def test_weights_divided_by_nothing_are_not_told_that_they_are_filled_with_inf():
+    said = told(check_masked_softmax, renormalised)
+
+    assert "no region at all" in said and "nothing is left to divide by: 0/0" in said
+    assert "every score is -inf" not in said  # -1e9 is
+
+
 def test_weights_before_summary_is_recognised():
     def attend(query, features, mask, W_v, W_q, w, normalise):
         clean = features.masked_fill(~mask[..., None], 0.0)
@@ -202,6 +334,26 @@ def test_probabilities_instead_of_their_logarithm_are_recognised():
     from updown_lab.coursework.attention import _step
 
     assert "these are probabilities" in told(check_captioner_step, lambda *a: (_step(*a)[0].exp(), *_step(*a)[1:]))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda step, *a: step(*a, speak=lambda scores: scores.index_fill(1, torch.tensor([PAD, START]), -torch.inf)),
+         "a softmax and a logarithm are missing"),
+        (lambda step, c, words, overview, *a: step(c, words, 0 * overview, *a), "the mean region is missing"),
+        # Two at once: what is computed before the first is right, and nothing after it.
+        (lambda step, *a: step(*a, reads="old", speak=lambda scores: scores),
+         "c2: the numbers are different. Right: c1, h1, alpha."),
+        (lambda step, c, words, overview, *a: step(c, words, 0 * overview, *a, asks="old"),
+         "c1: the numbers are different. Right: none of c1, h1, alpha, c2, h2, log_probs."),
+    ],
+    ids=["no log_softmax", "no overview", "old h1 read and all can be said", "no overview and old h1 asks"],
+)  # fmt: skip
+def test_a_wrong_step_is_told_where_it_goes_wrong(change, words):
+    from updown_lab.coursework.attention import _step
+
+    assert words in told(check_captioner_step, lambda *asked: change(_step, *asked))
 
 
 def test_the_step_to_be_written_is_the_librarys_step():
@@ -238,11 +390,27 @@ def test_cider_d_by_hand_is_the_librarys():
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"clip": False}, "earns too much"), ({"damp": False}, "not damped"), ({"rare": False}, "weighs the same"),
-     ({"clip_own": True}, "after the min"), ({"width": 1.0}, "too strong")],
+    [({"clip": False}, "earns too much"), ({"damp": False}, "not damped"),
+     ({"rarity": lambda images, found: 1.0}, "weighs the same"),
+     ({"clip_own": True}, "after the min"), ({"width": 1.0}, "too strong"), ({"width": 12 / 36}, "too strong"),
+     ({"runs": [(1, 2, 3, 4)]}, "a vector and norms of its own"),
+     ({"rarity": lambda images, found: math.log(images / (1 + found))}, "not by 1 + frequency")],
 )  # fmt: skip
 def test_slips_of_cider_d_are_recognised(change, words):
     assert words in told(check_cider_d, lambda *asked: cider_d_by_hand(*asked, **change))
+
+
+def test_one_vector_for_all_lengths_is_recognised_when_it_is_a_mean_too():
+    def cider_d(*asked):
+        return cider_d_by_hand(*asked, runs=[(1, 2, 3, 4)]) * 4
+
+    assert "a vector and norms of its own" in told(check_cider_d, cider_d)
+
+
+def test_two_numbers_are_shown_even_if_the_call_is_too_long():
+    said = told(check_cider_d, lambda *asked: 2.0)
+
+    assert "the numbers are different. It gave 2.0, it should give 10.0" in said  # word for word is 10 of 10
 
 
 # ------------------------------------------------------------------------------------------------ A4

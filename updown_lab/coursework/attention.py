@@ -43,11 +43,14 @@ def check_masked_softmax(function: Callable[[Tensor, Tensor], Tensor]) -> None:
              "more: padding took its part before it was set to 0."),
         Slip(lambda scores, mask: scores.masked_fill(~mask, -1e9).softmax(-1), "an image without regions gets weights "
              "for its padding."),
-        Slip(lambda scores, mask: scores.masked_fill(~mask, -torch.inf).softmax(-1), "where every score is -inf, "
-             "softmax is 0/0. The lowest finite number does not have this problem; what remains then?"),
+        Slip(lambda scores, mask: scores.masked_fill(~mask, -torch.inf).softmax(-1), "no region is real, so nothing is "
+             "left to divide by: 0/0. (A softmax over nothing but -inf is that too; over the lowest finite number it "
+             "is not, and what remains then is to give padding its 0.)"),
         Slip(lambda scores, mask: (scores * mask).softmax(-1), "a score of 0 is not nothing: exp(0) = 1."),
-        Slip(lambda scores, mask: scores.exp() * mask / (scores.exp() * mask).sum(-1, keepdim=True), "exp of a large "
-             "number is infinite, and 0 * nan is nan. torch's softmax knows the trick; filling beats multiplying."),
+        Slip(_filled_late, "what padding holds gets in: 0 * nan is "
+             "nan, and so is a maximum or a sum that has looked at a nan. Fill padding before anything else is done."),
+        Slip(_plain_exponentials, "exp of a large number is infinite, and inf/inf is nan. torch's softmax knows the "
+             "trick."),
     )  # fmt: skip
     try_out(function, "masked_softmax", masked_softmax, cases, slips)
 
@@ -75,6 +78,7 @@ def check_attend(function: Callable[..., tuple[Tensor, Tensor]]) -> None:
         "nan where it is padded": (query, dirty, mask, *weights, masked_softmax),
         "no region at all": (query, features, mask & False, *weights, masked_softmax),
     }
+    parts = {"alpha": 1, "v_hat": 0}  # in the order of computation
     slips = (
         Slip(lambda *asked: _attend(*asked, squash=lambda scores: scores), "the weights are those without tanh."),
         Slip(lambda *asked: _attend(*asked, squash=torch.relu), "that is relu; Eq. 1 has tanh."),
@@ -85,7 +89,7 @@ def check_attend(function: Callable[..., tuple[Tensor, Tensor]]) -> None:
         Slip(_sum_over_dirt, "the weights are right, but 0 * nan is nan: what padding holds must be blanked before the "
              "sum, not only given weight 0."),
     )  # fmt: skip
-    try_out(function, "attend", _attend, cases, slips)
+    try_out(function, "attend", _attend, cases, slips, parts)
 
 
 def check_captioner_step(function: Callable[..., tuple[Tensor, ...]]) -> None:
@@ -106,22 +110,27 @@ def check_captioner_step(function: Callable[..., tuple[Tensor, ...]]) -> None:
         "the first word": step_arguments(captioner, words, state),
         "a later word": step_arguments(captioner, torch.tensor([5, 7]), later),
     }
+    parts = {"c1": 3, "h1": 2, "alpha": 1, "c2": 5, "h2": 4, "log_probs": 0}  # in the order of computation
     slips = (
         Slip(lambda *asked: _step(*asked, asks="old"), "attention was asked with the h1 from before this word. The new "
              "h1 knows what was just said."),
         Slip(lambda *asked: _step(*asked, reads="old"), "the language LSTM reads the new h1, together with what was "
              "seen; this is with the old one."),
         Slip(lambda *asked: _step(*asked, first="h2 h1"), "hidden_gates reads h1 first, then h2."),
-        Slip(lambda *asked: _step(*asked, never=()), "PAD and START can be said here. No sentence can: their "
+        Slip(lambda captioner, words, overview, *others: _step(captioner, words, overview * 0, *others), "the mean "
+             "region is missing: `overview` belongs to the gates of the first LSTM."),
+        Slip(lambda *asked: _step(*asked, speak=_log_softmax), "PAD and START can be said here. No sentence can: their "
              "log-probability is -inf."),
-        Slip(lambda *asked: _step(*asked, late=True), "the probabilities do not sum to one: PAD and START have to be "
-             "forbidden before the softmax, not after it."),
-        Slip(lambda *asked: (_step(*asked)[0].exp(), *_step(*asked)[1:]), "these are probabilities; their logarithm is "
-             "asked for (log_softmax, which is also safer)."),
+        Slip(lambda *asked: _step(*asked, speak=lambda scores: _forbid(_log_softmax(scores))), "the probabilities do "
+             "not sum to one: PAD and START have to be forbidden before the softmax, not after it."),
+        Slip(lambda *asked: _step(*asked, speak=_forbid), "these are scores, and their exponentials do not sum to one: "
+             "a softmax and a logarithm are missing (log_softmax is both)."),
+        Slip(lambda *asked: _step(*asked, speak=lambda scores: _forbid(scores).softmax(-1)), "these are probabilities; "
+             "their logarithm is asked for (log_softmax, which is also safer)."),
         Slip(lambda *asked: tuple(_step(*asked)[place] for place in (0, 1, 2, 4, 3, 5)), "the states come in the order "
              "h1, c1, h2, c2."),
     )  # fmt: skip
-    try_out(function, "captioner_step", _step, cases, slips)
+    try_out(function, "captioner_step", _step, cases, slips, parts)
 
 
 def small_captioner(seed: int = 0) -> tuple[UpDownCaptioner, DecodeState]:
@@ -157,6 +166,16 @@ def step_arguments(captioner: UpDownCaptioner, words: Tensor, state: DecodeState
     return (captioner, words, state.overview[state.image_rows], *hidden, look)
 
 
+def _filled_late(scores: Tensor, mask: Tensor) -> Tensor:
+    weights = scores.softmax(-1).masked_fill(~mask, 0.0)
+    return weights / weights.sum(-1, keepdim=True)
+
+
+def _plain_exponentials(scores: Tensor, mask: Tensor) -> Tensor:
+    raised = scores.exp().masked_fill(~mask, 0.0)
+    return raised / raised.sum(-1, keepdim=True)
+
+
 def _attend(query, features, mask, W_v, W_q, w, normalise, squash=torch.tanh) -> tuple[Tensor, Tensor]:
     features = blank_padding(features, mask)
     alpha = normalise(squash(features @ W_v.T + (query @ W_q.T)[:, None]) @ w, mask)
@@ -173,10 +192,21 @@ def _sum_over_dirt(query, features, mask, *others) -> tuple[Tensor, Tensor]:
     return (alpha[..., None] * features).sum(1), alpha
 
 
+def _forbid(scores: Tensor) -> Tensor:
+    return scores.index_fill(1, torch.tensor([PAD, START]), -torch.inf)
+
+
+def _log_softmax(scores: Tensor) -> Tensor:
+    return scores.log_softmax(-1)
+
+
+def _speak(scores: Tensor) -> Tensor:
+    return _log_softmax(_forbid(scores))
+
+
 def _step(
-    captioner, words, overview, h1, c1, h2, c2, look, asks="new", reads="new", first="h1 h2", never=(PAD, START),
-    late=False,
-) -> tuple[Tensor, ...]:  # fmt: skip
+    captioner, words, overview, h1, c1, h2, c2, look, asks="new", reads="new", first="h1 h2", speak=_speak
+) -> tuple[Tensor, ...]:
     """One step; the settings behind ``look`` make the known mistakes."""
     hidden = torch.cat([h1, h2] if first == "h1 h2" else [h2, h1], 1)
     gates = captioner.word_gates(captioner.embedding(words)) + overview + captioner.hidden_gates(hidden)
@@ -184,7 +214,4 @@ def _step(
     h1, c1 = lstm_update(gates, c1)
     v_hat, alpha = look(h1 if asks == "new" else before)
     h2, c2 = lstm_update(captioner.language_gates(torch.cat([v_hat, h1 if reads == "new" else before, h2], 1)), c2)
-    logits, forbidden = captioner.output(h2), torch.tensor(never, dtype=torch.long)
-    if late:
-        return logits.log_softmax(-1).index_fill(1, forbidden, -torch.inf), alpha, h1, c1, h2, c2
-    return logits.index_fill(1, forbidden, -torch.inf).log_softmax(-1), alpha, h1, c1, h2, c2
+    return speak(captioner.output(h2)), alpha, h1, c1, h2, c2

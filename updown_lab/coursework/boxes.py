@@ -72,6 +72,8 @@ def check_nms(nms: Callable[[Tensor, Tensor, float], Tensor]) -> None:
         Slip(lambda o, s, t: _nms(o, torch.arange(len(s), 0, -1), t), "you go through the boxes as they come. Which "
              "one has to be first?"),
         Slip(lambda o, s, t: _nms(o, -s, t), "the worst box wins: sort the other way round."),
+        Slip(_nms_of_places, "these are places in the sorted list. Which numbers did those boxes have before they were "
+             "sorted?"),
         Slip(_nms_of_the_dead, "a box that has been dropped still drops others. The third box is like the second only, "
              "and the second is gone already."),
         Slip(lambda o, s, t: _nms(o, s, t - 1e-6), "an IoU of exactly the threshold is still allowed: drop what is "
@@ -93,15 +95,20 @@ def check_select(select: Callable[..., Tensor]) -> None:
         Hint: it is not right yet.
 
     >>> check_select(_select)
-    select: right (a hat on a head, survives in its second class only, too few, too many).
+    select: right (a hat on a head, survives in its second class only, too few, too many,
+    survives in both classes, as certain as it has to be).
     """
     hat = torch.tensor([[0.9, 0.1], [0.1, 0.8], [0.0, 0.6]])
     second = torch.tensor([[0.9, 0.1], [0.8, 0.4], [0.0, 0.6]])
+    both = torch.tensor([[0.6, 0.1], [0.1, 0.7], [0.65, 0.3]])  # the tree is alone, its better class comes first
+    barely = torch.tensor([[0.75, 0.0], [0.0, 0.5], [0.0, 0.25]])
     cases = {
         "a hat on a head": (hat, _suppress_hat, 0.3, 1, 3),
         "survives in its second class only": (second, _suppress_hat, 0.2, 1, 3),
         "too few": (second, _suppress_hat, 0.7, 2, 3),
         "too many": (hat, _suppress_hat, 0.3, 1, 2),
+        "survives in both classes": (both, _suppress_hat, 0.2, 1, 3),
+        "as certain as it has to be": (barely, _suppress_hat, 0.5, 1, 3),
     }
     slips = (
         Slip(_select_across, "a hat and the head under it overlap, but they are different things. Suppression runs "
@@ -112,6 +119,12 @@ def check_select(select: Callable[..., Tensor]) -> None:
              "asks for the best ones all the same."),
         Slip(lambda p, suppress, c, low, high: _select(p, suppress, c, low, len(p)), "`maximum` is not respected."),
         Slip(lambda *asked: _select(*asked).sort().values, "the right rows, but the most certain has to come first."),
+        Slip(lambda *asked: _select(*asked, join=lambda old, new: new), "the last proposal survives in two classes, "
+             "the better one first, and the second took its place. Its score is the better of both."),
+        Slip(lambda *asked: _select(*asked, join=torch.add), "the last proposal survives in two classes, and they are "
+             "summed. Its score is the better of both."),
+        Slip(lambda *asked: _select(*asked, enough=torch.gt), "a score of exactly `confidence` is enough: at least "
+             "that much is asked, not more."),
     )  # fmt: skip
     try_out(select, "select", _select, cases, slips)
 
@@ -145,18 +158,25 @@ def _nms_of_the_dead(overlaps: Tensor, scores: Tensor, threshold: float) -> Tens
     return order[~alike.any(0)]
 
 
+def _nms_of_places(overlaps: Tensor, scores: Tensor, threshold: float) -> Tensor:
+    order = scores.argsort(descending=True)
+    return _nms(overlaps[order][:, order], scores[order], threshold)
+
+
 def _suppress_hat(scores: Tensor) -> Tensor:
     return torchvision_nms(HAT_HEAD_TREE, scores, 0.5)
 
 
 def _select(
-    probabilities: Tensor, suppress: Callable[[Tensor], Tensor], confidence: float, minimum: int, maximum: int
-) -> Tensor:
+    probabilities: Tensor, suppress: Callable[[Tensor], Tensor], confidence: float, minimum: int, maximum: int,
+    join=torch.maximum, enough=torch.ge,
+) -> Tensor:  # fmt: skip
+    """The right rows; other ways to ``join`` classes, or to be certain ``enough``, make the known mistakes."""
     best = torch.zeros(len(probabilities))
     for scores in probabilities.unbind(1):
         survivors = suppress(scores)
-        best[survivors] = best[survivors].maximum(scores[survivors])
-    count = max(minimum, int((best >= confidence).sum()))
+        best[survivors] = join(best[survivors], scores[survivors])
+    count = max(minimum, int(enough(best, confidence).sum()))
     return best.argsort(descending=True)[: min(count, maximum)]
 
 

@@ -11,6 +11,10 @@ from updown_lab.coursework.hints import Slip, try_out
 from updown_lab.training.losses import self_critical_loss
 
 SIGMA = 6.0
+TOGETHER = ((1, 2, 3, 4),)
+ONE_VECTOR = ("all n-grams were put into one vector. Each length n has a vector and norms of its own; the mean of "
+              "the four is asked.")  # fmt: skip
+TOO_STRONG = "the damping is too strong: it is divided by 2 sigma^2, so by 72."
 CORPUS = [
     [["a", "red", "cat", "sits", "on", "the", "grass"], ["a", "cat", "on", "the", "grass"]],
     [["a", "blue", "dog", "on", "the", "road"], ["the", "dog", "is", "blue"]],
@@ -101,12 +105,16 @@ def check_cider_d(function: Callable[..., float]) -> None:
              "no more than the reference has of it should count. That is the first half of the D."),
         Slip(lambda *asked: cider_d_by_hand(*asked, damp=False), "a caption of another length is not damped. That is "
              "the second half of the D."),
-        Slip(lambda *asked: cider_d_by_hand(*asked, width=1.0), "the damping is too strong: it is divided by 2 sigma^2,"
-             " so by 72."),
+        Slip(lambda *asked: cider_d_by_hand(*asked, width=1.0), TOO_STRONG),
+        Slip(lambda *asked: cider_d_by_hand(*asked, width=2 / SIGMA), TOO_STRONG),
         Slip(lambda c, r, *others: cider_d_by_hand(c, r, *others) * len(r), "the references are summed; their mean is "
              "asked."),
-        Slip(lambda *asked: cider_d_by_hand(*asked, rare=False), "every n-gram weighs the same here: `a` as much as "
-             "`zebra`. The logarithm of images / frequency is missing."),
+        Slip(lambda *asked: cider_d_by_hand(*asked, runs=TOGETHER), ONE_VECTOR),
+        Slip(lambda *asked: cider_d_by_hand(*asked, runs=TOGETHER) * 4, ONE_VECTOR),
+        Slip(lambda *asked: cider_d_by_hand(*asked, rarity=lambda images, found: math.log(images / (1 + found))),
+             "every n-gram weighs too little: images are divided by max(1, frequency), not by 1 + frequency."),
+        Slip(lambda *asked: cider_d_by_hand(*asked, rarity=lambda images, found: 1.0), "every n-gram weighs the same "
+             "here: `a` as much as `zebra`. The logarithm of images / frequency is missing."),
         Slip(lambda *asked: cider_d_by_hand(*asked, clip_own=True), "the length of the candidate's own vector |g_c| is "
              "taken after the min; it belongs to all that was said."),
     )  # fmt: skip
@@ -146,9 +154,14 @@ def check_self_critical_loss(function: Callable[..., Tensor]) -> None:
     try_out(function, "self_critical_loss", _loss, cases, slips)
 
 
+def _rarity(images: int, found: int) -> float:
+    return math.log(images / max(1, found))
+
+
 def cider_d_by_hand(
-    candidate, references, frequencies, images, ngram_counts, clip=True, damp=True, width=2.0, rare=True, clip_own=False
-) -> float:
+    candidate, references, frequencies, images, ngram_counts, clip=True, damp=True, width=2.0, rarity=_rarity,
+    clip_own=False, runs=((1,), (2,), (3,), (4,)),
+) -> float:  # fmt: skip
     """CIDEr-D with dictionaries, slowly; ``metrics.cider_d`` is the fast one. The settings make the known mistakes.
 
     Args:
@@ -163,9 +176,7 @@ def cider_d_by_hand(
     """
 
     def weights(words: Sequence[str]) -> dict:
-        counts = ngram_counts(words)
-        rarity = {run: math.log(images / max(1, frequencies.get(run, 0))) if rare else 1.0 for run in counts}
-        return {run: times * rarity[run] for run, times in counts.items()}
+        return {run: times * rarity(images, frequencies.get(run, 0)) for run, times in ngram_counts(words).items()}
 
     mine, total = weights(candidate), 0.0
     for reference in references:
@@ -173,16 +184,15 @@ def cider_d_by_hand(
         shared = {run: min(mine[run], theirs[run]) if clip else mine[run] for run in mine.keys() & theirs.keys()}
         gap = len(candidate) - len(reference)
         closeness = math.exp(-(gap**2) / (width * SIGMA**2)) if damp else 1.0
-        for order in range(1, 5):
-            own = _norm(shared if clip_own else mine, order)
-            if own and _norm(theirs, order):
-                product = sum(value * theirs[run] for run, value in shared.items() if len(run) == order)
-                total += closeness * product / own / _norm(theirs, order)
+        for lengths in runs:
+            norms = _norm(shared if clip_own else mine, lengths) * _norm(theirs, lengths)
+            if norms:
+                total += closeness * sum(shared[run] * theirs[run] for run in shared if len(run) in lengths) / norms
     return 10 * total / 4 / len(references)
 
 
-def _norm(weights: Mapping, order: int) -> float:
-    return math.sqrt(sum(value**2 for run, value in weights.items() if len(run) == order))
+def _norm(weights: Mapping, lengths: Sequence[int]) -> float:
+    return math.sqrt(sum(value**2 for run, value in weights.items() if len(run) in lengths))
 
 
 def _counts(words: Sequence[str], orders=(1, 2, 3, 4), early: int = 0) -> Counter:

@@ -20,22 +20,32 @@ PURPOSES = ("locked", "solution", "check", "written")
 SOLUTION, HIDDEN = "BEGIN SOLUTION", "BEGIN HIDDEN TESTS"
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 INSTALL = "pip install 'updown_lab[teach]'"
-HOME = "OWNER/updown_lab"  # on GitHub
+#: Where the project lives on GitHub: the one place that says so for the coursework. OWNER is to be filled in.
+HOME = "OWNER/updown_lab"
 BADGE = (
     "[![Open In Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
     "(https://colab.research.google.com/github/{home}/blob/main/coursework/student/{name}.ipynb)"
 )
 #: The first code cell of every notebook of this project. Colab has everything but the package.
-SETUP = """\
+SETUP = f"""\
 # Setup, the same in every notebook. At home it only imports; on Colab it installs the library and leaves torch alone.
 import importlib.util
 
 if importlib.util.find_spec("updown_lab") is None:
-    %pip install -q "updown_lab @ git+https://github.com/OWNER/updown_lab"
+    %pip install -q "updown_lab @ git+https://github.com/{HOME}"
 
 import updown_lab as ul
 
-print(f"updown_lab {ul.__version__}")"""
+print(f"updown_lab {{ul.__version__}}")"""
+#: Runs first in every cell with points: the package that checks is read from disk again, so what a student assigned to
+#: one of its names is gone. It is a hidden test, so that it stands only where work is graded.
+ANEW = """\
+### BEGIN HIDDEN TESTS
+from sys import modules
+
+[modules.pop(name) for name in [*modules] if name.partition(".")[0] == "updown_lab"]
+### END HIDDEN TESTS
+"""
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,7 @@ class Part:
         name:    of the cell in the gradebook; "" where it has no purpose.
         points:  for check and written.
         kind:    "code" or "markdown".
-        text:    all of it, solutions and hidden tests too.
+        text:    all of it, solutions and hidden tests too; a check begins with ``ANEW``.
     """
 
     purpose: str
@@ -157,7 +167,8 @@ def _part(cell, file: str) -> Part:
     if len(purposes) > 1:
         raise DataInvalid(f"{file}: a cell is {' and '.join(purposes)}; it can have one purpose")
     purpose = purposes[0] if purposes else ""
-    part = Part(purpose, given.get(purpose, ""), int(given.get("points", 0)), cell.cell_type, cell.source)
+    text = ANEW + cell.source if purpose == "check" else cell.source
+    part = Part(purpose, given.get(purpose, ""), int(given.get("points", 0)), cell.cell_type, text)
     if (purpose in ("check", "written")) != (part.points > 0):
         raise DataInvalid(f"{file}, cell {part.name or part.text[:30]!r}: cells that check or are written have points, "
                           f"others have none; got {part.points}")  # fmt: skip

@@ -152,7 +152,7 @@ generator = torch.Generator().manual_seed(4)
 corners = torch.rand(60, 2, generator=generator) * 40
 many = torch.cat([corners, corners + 5 + torch.rand(60, 2, generator=generator) * 20], 1)
 probabilities = (torch.randn(60, 7, generator=generator) * 2).softmax(1)
-for confidence, minimum, maximum in ((0.2, 10, 100), (0.9, 20, 100), (0.2, 10, 12), (0.8, 0, 100)):
+for confidence, minimum, maximum in ((0.2, 10, 100), (0.9, 20, 100), (0.2, 10, 12), (0.8, 1, 100)):
     cfg = SelectionConfig(nms_threshold=0.3, confidence=confidence, minimum=minimum, maximum=maximum)
     wanted = select_regions(probabilities, many, cfg).rows.tolist()
     got = select(probabilities, lambda scores: published(many, scores, 0.3), confidence, minimum, maximum).tolist()
