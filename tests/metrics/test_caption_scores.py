@@ -35,11 +35,17 @@ if "edu.stanford.nlp.process.PTBTokenizer" in sys.argv:
     lines = open(sys.argv[-1]).read().lower().splitlines()
     print(*lines[int(os.environ.get("FAKE_LOSES", 0)):], sep="\\n")
 elif "edu.anu.spice.SpiceScorer" in sys.argv:
+    breaks = os.environ.get("FAKE_SPICE")
+    if breaks == "exit":
+        print("no", "memory", sep="\\n", file=sys.stderr)
+        sys.exit(3)
+    if breaks == "nothing":
+        sys.exit(0)
     items = json.load(open(sys.argv[sys.argv.index("edu.anu.spice.SpiceScorer") + 1]))
     colour = {{7: 0.5, 3: 1.0, 5: None}}
     scores = [{{"image_id": i["image_id"], "scores": {{"All": {{"f": i["image_id"] / 10}},
                 "Color": {{"f": colour.get(i["image_id"])}}}}}} for i in items]
-    json.dump(scores[::-1], open(sys.argv[sys.argv.index("-out") + 1], "w"))
+    json.dump(scores[: 1 if breaks == "forgets" else None][::-1], open(sys.argv[sys.argv.index("-out") + 1], "w"))
 elif "meteor-1.5.jar" in sys.argv:
     print("no paraphrases", file=sys.stderr)
     for line in sys.stdin:
@@ -139,9 +145,39 @@ def test_spice_without_its_jars_downloads_nothing(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("fake_java")
-def test_spice_is_found_where_download_puts_it(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("breaks", "reason"), [
+    ("exit", "edu.anu.spice.SpiceScorer ended with code 3: no memory"),
+    ("nothing", "SPICE wrote no scores (FileNotFoundError"),
+    ("forgets", "SPICE left 1 images out, first: 3"),
+])  # fmt: skip
+def test_a_spice_that_breaks_costs_no_other_metric(breaks, reason, tmp_path, monkeypatch):
+    for name in spice._JARS:
+        (tmp_path / name).touch()
+    monkeypatch.setenv("UPDOWN_SPICE_DIR", str(tmp_path))
+    monkeypatch.setenv("FAKE_SPICE", breaks)
+
+    scores = score_captions({7: "a cat", 3: "a dog"}, {7: ["a cat"], 3: ["a dog"]}, ["BLEU", "METEOR", "SPICE"])
+
+    assert scores.corpus["BLEU-1"] == pytest.approx(1) and math.isnan(scores.corpus["SPICE"])
+    (note,) = [note for note in scores.notes if note.startswith("SPICE")]
+    assert note.startswith(f"SPICE: NaN, {reason}") and "\n" not in note
+
+
+@pytest.mark.usefixtures("fake_java")
+def test_a_folder_named_for_spice_that_lacks_its_jars_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("UPDOWN_SPICE_DIR", str(tmp_path / "empty"))
+
+    (note,) = score_captions({1: "a cat"}, {1: ["a cat"]}, metrics=["SPICE"]).notes
+
+    assert f"UPDOWN_SPICE_DIR={tmp_path / 'empty'} lacks them" in note
+
+
+@pytest.mark.usefixtures("fake_java")
+@pytest.mark.parametrize("below", [".", "notebooks"])
+def test_spice_is_found_where_download_puts_it(below, tmp_path, monkeypatch):
     monkeypatch.delenv("UPDOWN_SPICE_DIR", raising=False)
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / below).mkdir(exist_ok=True)
+    monkeypatch.chdir(tmp_path / below)
     (tmp_path / "data" / "spice").mkdir(parents=True)
     for name in spice._JARS:
         (tmp_path / "data" / "spice" / name).touch()
@@ -164,7 +200,14 @@ def test_a_tokeniser_that_loses_a_line_is_caught(monkeypatch):
     ("arguments", "message"),
     [
         (({}, {}), "empty"),
-        (({1: "a"}, {2: ["a"]}), "image 1"),
+        (({1: "a"}, {2: ["a"]}), "image 1; references are for images like 2"),
+        (({"1": "a"}, {1: ["a"]}), "image '1'; references are for images like 1"),
+        (({1: "a", 4: None}, {1: ["a"], 4: ["a"]}), "caption of image 4 must be a text, got None"),
+        (({4: float("nan")}, {4: ["a"]}), "caption of image 4 must be a text, got nan"),
+        (({4: ["a cat"]}, {4: ["a"]}), r"caption of image 4 must be a text, got \['a cat'\]"),
+        (({4: "a"}, {4: "a cat sits"}), "references of image 4 must be a list of texts, got 'a cat sits'"),
+        (({4: "a"}, {4: ["a", None]}), "references of image 4 must be a list"),
+        (({4: "a"}, {4: None}), "references of image 4 must be a list of texts, got None"),
         (({1: "a"}, {1: [" "]}), "image 1"),
         (({1: "a"}, {1: ["a"]}, ["CIDER"]), "choose a list from BLEU"),
         (({1: "a"}, {1: ["a"]}, "CIDEr"), "choose a list from BLEU"),
@@ -217,9 +260,14 @@ def test_a_meteor_that_breaks_is_ended_and_quoted(monkeypatch, stops):
     close = Meteor.close
     monkeypatch.setattr(Meteor, "close", lambda self: (close(self), ended.append(self.process.poll())))
 
-    with pytest.raises(JavaFailed, match=r"METEOR broke .*Java said: no paraphrases"):
-        score_captions({1: "a cat"}, {1: ["a cat"]}, metrics=["METEOR"])
+    scores = score_captions({1: "a cat"}, {1: ["a cat"]}, metrics=["METEOR", "ROUGE-L"])
+
     assert ended[0] is not None
+    assert math.isnan(scores.corpus["METEOR"]) and scores.corpus["ROUGE-L"] == 1  # nothing else is lost
+    (note,) = scores.notes
+    assert note.startswith("METEOR: NaN, METEOR broke") and note.endswith("Java said: no paraphrases")
+    with pytest.raises(JavaFailed), meteor_started() as meteor:
+        meteor.score({1: ["a cat"]}, {1: ["a cat"]})
 
 
 @pytest.mark.usefixtures("fake_java")

@@ -100,6 +100,15 @@ def test_one_bigram_too_many_costs_the_gaussian():
     np.testing.assert_allclose(got, [10 / 4 * (2 / 10**0.5 + 1 / 2**0.5) * np.exp(-1 / 72)])
 
 
+def test_what_pycocoevalcap_calls_cider_clips_and_damps():
+    """By hand, "a a b" against "a b": a counts once (plain CIDEr: 3 / sqrt(10)), and one bigram too many is damped."""
+    one_word, two_words, damped = 2 / (5 * 2) ** 0.5, 1 / 2**0.5, np.exp(-(1**2) / (2 * 6**2))
+
+    theirs = by_strings([[[4, 5]], [[6, 7]]], [[4, 4, 5], [6, 7]])
+
+    np.testing.assert_allclose(theirs, [10 / 4 * (one_word + two_words) * damped, 10 / 4 * 2])
+
+
 @pytest.mark.parametrize("end_token", [None, 2])
 def test_words_behind_the_end_change_nothing(end_token):
     reward = CiderD([[[4, 5, 6]], [[7, 8]], [[5, 9]]], end_token)

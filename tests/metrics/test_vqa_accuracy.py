@@ -84,6 +84,11 @@ def test_scores_are_grouped_and_keep_their_question():
         ({1: "a"}, [question(1, ["a"]), question(1, ["a"])], "each question once"),
         ({}, [], "each question once"),
         ({1: "a"}, [question(1, [])], "no annotator answers"),
+        ({1: None}, [question(1, ["a"] * 10)], "answer to question 1 must be a text, got None"),
+        ({1: 3}, [question(1, ["a"] * 10)], "answer to question 1 must be a text, got 3"),
+        ({1: float("nan")}, [question(1, ["a"] * 10)], "answer to question 1 must be a text, got nan"),
+        ({"1": "a"}, [question(1, ["a"] * 10)], r"first: \[1\]\), 1 answers belong to no question \(first: \['1'\]"),
+        ({"1": "a", 2: "a"}, [question(1, ["a"] * 10)], r"2 answers belong to no question \(first: \[2, '1'\]"),
     ],
 )
 def test_questions_and_answers_must_agree(predictions, records, message):

@@ -2,7 +2,7 @@
 
 import math
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,8 +31,9 @@ class CaptionScores:
 
     Attributes:
         corpus: {"BLEU-1": ..., "BLEU-4", "METEOR", "ROUGE-L", "CIDEr", "SPICE"}, NaN where a metric could not run.
-            CIDEr runs from 0 to 10, the others from 0 to 1; papers print all of them times 100. Where SPICE runs, its
-            parts follow, "SPICE object" and so on, see ``spice.PARTS``.
+            "CIDEr" is CIDEr-D (clipped counts, other lengths damped), as in the COCO evaluation and in papers that say
+            CIDEr; it runs from 0 to 10, the others from 0 to 1; papers print all of them times 100. Where SPICE runs,
+            its parts follow, "SPICE object" and so on, see ``spice.PARTS``.
         per_image: DataFrame with the same columns, indexed by image_id. The corpus BLEU and METEOR are
             not the means of their columns: they pool counts over all images first.
         notes: what a reader must know before comparing these numbers; print them under the table.
@@ -59,11 +60,13 @@ def score_captions(
         metrics: any of ``METRICS``.
 
     Returns:
-        CaptionScores. Without Java METEOR and SPICE are NaN and ``text.tokenise`` splits the words; ``notes`` says so.
+        CaptionScores. Without Java METEOR and SPICE are NaN and ``text.tokenise`` splits the words; where one of their
+        programs breaks, that metric alone is NaN. ``notes`` says so.
 
     Raises:
-        ValueError: an unknown metric, no candidate, or a candidate without references.
-        JavaFailed: Java was found, but one of its programs broke.
+        ValueError: an unknown metric, no candidate, a caption or reference that is no text, or a candidate without
+            references.
+        JavaFailed: Java was found, but the tokeniser broke.
 
     >>> scores = score_captions({1: "a cat", 2: "two dogs"}, {1: ["a cat"], 2: ["two dogs"]}, metrics=["ROUGE-L"])
     >>> scores.corpus
@@ -88,9 +91,10 @@ def score_captions(
         waiting = beside.submit(meteor.score, *tokenised) if meteor else None
         answers = {name: score(*tokenised) for name, score in _WITHOUT_JAVA.items() if name in metrics}
         if "SPICE" in metrics:
-            answers["SPICE"] = _spice(tokenised, java)
+            answers["SPICE"] = _or_why_not("SPICE", lambda: _spice(tokenised, java))
         if "METEOR" in metrics:
-            answers["METEOR"] = waiting.result() if waiting else f"METEOR: NaN, {missing_java_message()}"
+            missing = f"METEOR: NaN, {missing_java_message()}"
+            answers["METEOR"] = _or_why_not("METEOR", waiting.result) if waiting else missing
 
     corpus, columns = {}, {}
     for metric in (name for name in METRICS if name in metrics):
@@ -149,9 +153,27 @@ def _check(candidates, references, metrics) -> None:
         raise ValueError(f"unknown metrics {unknown or metrics!r}; choose a list from {', '.join(METRICS)}")
     if not candidates:
         raise ValueError("no captions to score: candidates is empty")
+    for image, caption in candidates.items():
+        people = references.get(image, [])
+        if not isinstance(caption, str):
+            raise ValueError(f"the caption of image {image!r} must be a text, got {caption!r:.60}")
+        several = isinstance(people, Iterable) and not isinstance(people, str)
+        if not several or not all(isinstance(text, str) for text in people):
+            raise ValueError(f"the references of image {image!r} must be a list of texts, got {people!r:.60}")
     alone = [image for image in candidates if not any(text.strip() for text in references.get(image, ()))]
     if alone:
-        raise ValueError(f"{len(alone)} captions have no references, first: image {alone[0]}; score the same split")
+        known = f"; references are for images like {next(iter(references))!r}" if references else ""
+        raise ValueError(
+            f"{len(alone)} captions have no references, first: image {alone[0]!r}{known}; score the same split"
+        )
+
+
+def _or_why_not(metric: str, score: Callable[[], dict | str]) -> dict | str:
+    """What a metric says; one line if its program broke."""
+    try:
+        return score()
+    except JavaFailed as error:
+        return f"{metric}: NaN, {' '.join(str(error).split())}"
 
 
 def _spice(tokenised: Sequence[Captions], java: Path | None) -> dict | str:

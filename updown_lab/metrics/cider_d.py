@@ -22,9 +22,10 @@ class CiderD:
 
         CIDEr-D(c, S) = 10/4 sum_n mean_j exp(-(l_c - l_j)^2 / (2 sigma^2))
                         * min(g_n(c), g_n(s_j)) . g_n(s_j) / (|g_n(c)| |g_n(s_j)|)
-                                                  Vedantam et al. 2015, Sec. 6; sigma = 6
+                                                  Vedantam et al. 2015, on gameability; sigma = 6
 
-    The numbers equal those of pycocoevalcap's ``Cider``, which is CIDEr-D in spite of its name. A score means
+    The numbers equal those of pycocoevalcap's ``Cider``, which clips and damps too: it is CIDEr-D in spite of its
+    name (without stems, lengths counted in bigrams), and so is what papers on COCO call CIDEr. A score means
     something only together with the corpus of its document frequencies.
 
     Args:

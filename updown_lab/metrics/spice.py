@@ -11,7 +11,7 @@ import numpy as np
 import pycocoevalcap
 
 from updown_lab.datasets.catalogue import CATALOGUE
-from updown_lab.metrics.java import run_java
+from updown_lab.metrics.java import JavaFailed, run_java
 
 _PACKAGE = Path(pycocoevalcap.__path__[0])
 _JARS = ("stanford-corenlp-3.6.0.jar", "stanford-corenlp-3.6.0-models.jar")
@@ -26,15 +26,22 @@ PARTS = {
 def spice_jars() -> list[Path] | None:
     """The two CoreNLP jars that SPICE needs, or None.
 
-    From ``$UPDOWN_SPICE_DIR``, else where ``updown-lab download spice`` puts them, else from pycocoevalcap's folder.
+    From ``$UPDOWN_SPICE_DIR`` if that is set; else where ``updown-lab download spice`` puts them, in ``data/spice``
+    here or above (a notebook runs one folder down); else from pycocoevalcap's folder.
     """
-    named = os.environ.get("UPDOWN_SPICE_DIR")
-    downloaded = Path("data") / CATALOGUE["spice"].folder
-    for folder in [*([Path(named)] if named else []), downloaded, _PACKAGE / "spice" / "lib"]:
+    for folder in _folders():
         jars = [folder / name for name in _JARS]
         if all(jar.is_file() for jar in jars):
             return [jar.resolve() for jar in jars]
     return None
+
+
+def _folders() -> list[Path]:
+    if named := os.environ.get("UPDOWN_SPICE_DIR"):
+        return [Path(named)]
+    here = Path.cwd()
+    downloaded = [folder / "data" / CATALOGUE["spice"].folder for folder in (here, *here.parents)]
+    return [*downloaded, _PACKAGE / "spice" / "lib"]
 
 
 def missing_spice_message() -> str:
@@ -43,10 +50,10 @@ def missing_spice_message() -> str:
     >>> "updown-lab download spice" in missing_spice_message()
     True
     """
-    return (
-        f"it needs {' and '.join(_JARS)}; get them with: updown-lab download spice, or set UPDOWN_SPICE_DIR to "
-        "the folder that holds them"
-    )
+    needed = f"it needs {' and '.join(_JARS)}"
+    if named := os.environ.get("UPDOWN_SPICE_DIR"):
+        return f"{needed}, and UPDOWN_SPICE_DIR={named} lacks them; unset it, then: updown-lab download spice"
+    return f"{needed}; get them with: updown-lab download spice, or set UPDOWN_SPICE_DIR to the folder that holds them"
 
 
 def spice(
@@ -68,7 +75,7 @@ def spice(
 
     Raises:
         DataMissing: there is no Java.
-        JavaFailed: the program broke.
+        JavaFailed: the program broke, or left images out.
     """
     items = [
         {"image_id": image, "test": said[0], "refs": list(references[image])} for image, said in candidates.items()
@@ -82,8 +89,7 @@ def spice(
             [str(source), "-out", str(target), "-subset", "-silent"],
             memory="8G",
         )
-        results = json.loads(target.read_text(encoding="utf-8"))
-    scores = {item["image_id"]: item["scores"] for item in results}  # by id: the order is SPICE's own
+        scores = _read(target, candidates)
     whole = [_number(scores[image]["All"]) for image in candidates]
     answer = {"SPICE": (sum(whole) / len(whole), whole)}
     for theirs, ours in PARTS.items():
@@ -91,6 +97,17 @@ def spice(
         known = [score for score in each if not math.isnan(score)]
         answer[ours] = (float(np.mean(known)) if known else math.nan, each)
     return answer
+
+
+def _read(path: Path, wanted: Mapping) -> dict:
+    """The program's scores of each image, by id: the order is its own."""
+    try:
+        scores = {item["image_id"]: item["scores"] for item in json.loads(path.read_text(encoding="utf-8"))}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise JavaFailed(f"SPICE wrote no scores ({type(error).__name__}: {error})") from error
+    if missing := [image for image in wanted if image not in scores]:
+        raise JavaFailed(f"SPICE left {len(missing)} images out, first: {missing[0]!r}")
+    return scores
 
 
 def _number(part: Mapping | None) -> float:

@@ -107,7 +107,7 @@ class VqaScores:
         overall: mean over all questions.
         by_answer_type: mean for "yes/no", "number" and "other".
         by_question_type: mean for each beginning, for instance "how many".
-        per_question: DataFrame [question_id, answer_type, score], one row a question, in the order of the records.
+        per_question: DataFrame [question_id, answer_type, question_type, score], in the order of the records.
     """
 
     overall: float
@@ -161,7 +161,7 @@ def vqa_accuracy(predictions: Mapping[int, str], records: Iterable[Question], st
         VqaScores, in percent.
 
     Raises:
-        DataInvalid: the questions of the two do not agree, or a question has no answers.
+        DataInvalid: the questions of the two do not agree, a question has no answers, or an answer is no text.
 
     >>> from types import SimpleNamespace as Record
     >>> record = Record(question_id=7, answer_type="yes/no", question_type="is the", answers=("yes",) * 7 + ("no",) * 3)
@@ -169,6 +169,7 @@ def vqa_accuracy(predictions: Mapping[int, str], records: Iterable[Question], st
     90.0
     """
     ids, answer_types, question_types, scores, silent = [], [], [], [], []
+    _check_texts(predictions)
     for record in records:  # one at a time: whoever reads them from a file need not hold them
         said, people = predictions.get(record.question_id), record.answers
         ids.append(record.question_id)
@@ -185,7 +186,7 @@ def vqa_accuracy(predictions: Mapping[int, str], records: Iterable[Question], st
         overall=float(table["score"].mean()),
         by_answer_type=table.groupby("answer_type")["score"].mean().to_dict(),
         by_question_type=table.groupby("question_type")["score"].mean().to_dict(),
-        per_question=table[["question_id", "answer_type", "score"]],
+        per_question=table,
     )
 
 
@@ -210,11 +211,22 @@ def quirks(predictions: Mapping[int, str], records: Iterable[Question]) -> pd.Da
     return pd.DataFrame(rows, columns=["question_id", "answer", "people", "strict", "mended"])
 
 
+def _check_texts(predictions: Mapping[int, str]) -> None:
+    for number, answer in predictions.items():
+        if not isinstance(answer, str):
+            raise DataInvalid(f"the answer to question {number!r} must be a text, got {answer!r:.60}")
+
+
+def _in_order(ids: Iterable) -> list:
+    """Sorted, also if somebody has mixed up 1 and "1"."""
+    return sorted(ids, key=lambda number: (type(number).__name__, number))
+
+
 def _check_same_questions(ids: list[int], answered, silent: list[int]) -> None:
     asked = set(ids)
     if len(asked) != len(ids) or not ids:
         raise DataInvalid(f"expected each question once, got {len(ids)} records with {len(asked)} question ids")
-    missing, unknown = sorted(asked - answered), sorted(answered - asked)
+    missing, unknown = _in_order(asked - answered), _in_order(answered - asked)
     if missing or unknown:
         raise DataInvalid(
             f"{len(missing)} questions have no answer (first: {missing[:3]}), {len(unknown)} answers belong to no "

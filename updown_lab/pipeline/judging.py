@@ -1,4 +1,4 @@
-"""Judging captions: the official metrics and where the model looked while it spoke."""
+"""Judging captions: the official metrics, where the model looked while it spoke, and how it spoke."""
 
 import numpy as np
 import torch
@@ -12,9 +12,21 @@ from updown_lab.pipeline.sources import open_source
 from updown_lab.pipeline.stages import Work
 from updown_lab.store.feature_store import FeatureStore
 
+#: What ``per_image`` has of each caption beside the official metrics: shares, NaN where there is nothing to judge.
+ITEMS = ("pointing", "iou50", "mass", "hallucination", "hallucinated captions",
+         "bad endings", "distinct captions", "distinct pairs", "binding")  # fmt: skip
+NO_ATTRIBUTES = (
+    "binding: NaN, nobody knows the colours of these photos' objects: none is in vg_core with its number in COCO (the "
+    "coco_id of image_data.json)"
+)
+
 
 def judge_captions(work: Work) -> None:
-    """Score one kind of features under both objectives: ``scores.json`` and ``per_image.csv`` of each."""
+    """Score one kind of features under both objectives: OBJECTIVE.json and, image by image, OBJECTIVE.csv.
+
+    The csv can be compared run against run with paired tests. Its means are not always the figures of the json: BLEU,
+    METEOR, pointing, iou50, mass, hallucination, distinct pairs and binding pool the counts of all images there.
+    """
     source, kind = open_source(work.config, work.need("world")), work.argument
     references = {record.image_id: list(record.captions) for record in source.captions("test")}
     store = FeatureStore.open(work.need(f"features-{kind}") / "store")
@@ -23,14 +35,22 @@ def judge_captions(work: Work) -> None:
         said = {row["image_id"]: row["caption"] for row in read_json(folder / "captions.json")}
         scores = score_captions(said, references)
         looked = grounding(_looks(folder, said, store, source), source.nouns)
-        words = {image: caption.split() for image, caption in said.items()}
-        described = ((words[image], source.described(image)) for image in words)
-        spoken = speech(list(words.values())) | binding(described, source.nouns, source.colours)
+        described = {image: source.described(image) for image in said}
+        words = [caption.split() for caption in said.values()]
+        spoken = speech(words) | binding(zip(words, described.values()), source.nouns, source.colours)
+        notes = [*scores.notes, *([] if any(described.values()) else [NO_ATTRIBUTES])]
         write_json(work.folder / f"{objective}.json",
-                   {"metrics": scores.corpus, "grounding": looked, "speech": spoken, "notes": scores.notes},
+                   {"metrics": scores.corpus, "grounding": _corpus(looked), "speech": _corpus(spoken), "notes": notes},
                    indent=1)  # fmt: skip
+        items = {name: each for name, (_, each) in {**looked, **spoken}.items() if name in ITEMS}
         with atomic_path(work.folder / f"{objective}.csv") as draft:
-            scores.per_image.assign(caption=[said[image] for image in scores.per_image.index]).to_csv(draft)
+            scores.per_image.assign(**items, caption=list(said.values())).to_csv(draft)
+
+
+def _corpus(scores) -> dict[str, float | int]:
+    """The figure of all captions; counts as whole numbers."""
+    counts = ("words", "words known", "attributes said")
+    return {name: int(value) if name in counts else value for name, (value, _) in scores.items()}
 
 
 def _looks(folder, said: dict[int, str], store: FeatureStore, source):
@@ -38,4 +58,5 @@ def _looks(folder, said: dict[int, str], store: FeatureStore, source):
     weights = np.load(folder / "attention.npz")
     for image, caption in said.items():
         table = torch.from_numpy(weights[str(image)]).float()
-        yield GroundedCaption(table, store[image].boxes, caption.split(), source.objects(image))
+        there = source.objects(image), source.mentioned(image)
+        yield GroundedCaption(table, store[image].boxes, caption.split(), *there)
