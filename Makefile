@@ -5,13 +5,17 @@ BIN := $(VENV)/bin
 OUT ?= runs/quickstart
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c ci/constraints.txt
 
-.PHONY: help quickstart real ablation coursework coursework-test notebooks docs test test-browser faults test-slow
+.PHONY: help quickstart bundle real ablation coursework coursework-test notebooks docs test test-browser faults test-slow
 .PHONY: test-real lint bench lab clean
 help:                ## say what can be typed
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 16
 
 quickstart: $(VENV)/.installed   ## the whole pipeline on the generated world (minutes, no download of data)
 	$(BIN)/python -m updown_lab quickstart --out $(OUT)
+
+bundle: $(VENV)/.installed       ## make the demo's models anew: train in runs/bundle, pack into updown_lab/bundle
+	$(BIN)/python -m updown_lab quickstart --preset tiny --seed 1 --out runs/bundle
+	$(BIN)/python -m updown_lab bundle --run runs/bundle --out updown_lab/bundle --commit "$$(git rev-parse HEAD)"
 
 real: $(VENV)/.imagenet          ## the whole pipeline on real photographs: make real DATA=folder
 	@test -n "$(DATA)" || { echo "say where the photos are: make real DATA=folder (see data/README.md)"; exit 2; }

@@ -1,8 +1,10 @@
 """Packing a run so that it can travel."""
 
 import json
+import re
 import shlex
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -14,12 +16,12 @@ from updown_lab.checkpoints import read_facts, save_model
 from updown_lab.cli import main
 from updown_lab.config import override, preset
 from updown_lab.datasets.picturebook import make_picturebook
-from updown_lab.demo import Demo
+from updown_lab.demo import BUNDLE, Demo
 from updown_lab.errors import DataInvalid, DataMissing
 from updown_lab.files import write_json
 from updown_lab.models.captioner import UpDownCaptioner
 from updown_lab.models.vqa import UpDownVqa
-from updown_lab.pipeline.bundling import make_bundle
+from updown_lab.pipeline.bundling import _page, make_bundle
 from updown_lab.pipeline.finished import FinishedRun
 from updown_lab.pipeline.plans import OBJECTIVES, make_plan
 from updown_lab.pipeline.sources import open_source
@@ -120,6 +122,29 @@ def test_the_story_beside_it_tells_how_it_was_made_and_what_it_is_worth(bundle):
     assert 0 <= found["vqa-regions"]["accuracy"] <= 100 and 0 <= found["captions-regions-scst"]["CIDEr"] < 10
     page = (folder / "BUNDLE.md").read_text()
     assert page.startswith("# Trained beforehand") and "| vqa-regions | accuracy | 75.0 |" in page
+
+
+def test_the_record_tells_a_way_from_a_clean_clone_and_nobodys_private_folders(run, tmp_path, bundle, monkeypatch):
+    recorded = []
+    monkeypatch.setattr("updown_lab.pipeline.bundling.make_bundle",
+                        lambda folder, out, typed, commit: recorded.append(typed) or bundle[1])  # fmt: skip
+
+    assert main(["bundle", "--run", str(run), "--out", str(tmp_path / "out")]) == 0
+
+    assert recorded == [f"python -m updown_lab bundle --run ELSEWHERE/{run.name} --out ELSEWHERE/out"]
+    train, pack = bundle[1]["made_anew_with"]
+    assert train == bundle[1]["trained_with"] + " --out runs/bundle" and "--run runs/bundle" in pack
+    assert f"`{train}`, then `{pack}`" in (bundle[0] / "BUNDLE.md").read_text()
+
+
+def test_make_bundle_does_what_the_travelling_bundles_record_says():
+    rule = (Path(__file__).parents[2] / "Makefile").read_text().split("\nbundle:")[1].split("\n\n")[0]
+    done = [line.strip().replace("$(BIN)/", "") for line in rule.splitlines()[1:]]
+    story = json.loads((BUNDLE / "bundle.json").read_text())
+
+    assert done[0] == story["made_anew_with"][0] and done[1].startswith(story["made_anew_with"][1])
+    assert (BUNDLE / "BUNDLE.md").read_text() == _page(story)
+    assert not re.search(r"/(tmp|home|root|work|Users)/", json.dumps(story))
 
 
 def test_the_command_that_is_told_trains_the_same_numbers(bundle):

@@ -15,9 +15,10 @@ def add(commands) -> None:
 
 def bundle(options) -> None:
     """Pack, measure, tell."""
-    from updown_lab.pipeline.bundling import make_bundle
+    from updown_lab.pipeline.bundling import make_bundle, told_path
 
-    typed = ["python", "-m", "updown_lab", "bundle", "--run", options.run_folder, "--out", options.out]
+    typed = ["python", "-m", "updown_lab", "bundle", "--run", told_path(options.run_folder)]
+    typed += ["--out", told_path(options.out)]
     typed += ["--commit", options.commit] if options.commit else []
     story = make_bundle(options.run_folder, options.out, shlex.join(typed), commit=options.commit)
     print(f"{sum(story['bytes'].values()) / 1e6:.2f} MB in {options.out}")

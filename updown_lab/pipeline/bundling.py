@@ -91,6 +91,19 @@ def make_bundle(
     return story
 
 
+def told_path(path: Path | str) -> str:
+    """A path for the record: as it was typed, or relative to the project; nobody's private folders are told.
+
+    >>> told_path("runs/bundle"), told_path(Path(__file__).parents[2] / "runs" / "bundle"), told_path("/home/me/run")
+    ('runs/bundle', 'runs/bundle', 'ELSEWHERE/run')
+    """
+    path, root = Path(path), Path(__file__).parents[2]
+    if not path.is_absolute() and ".." not in path.parts:
+        return path.as_posix()
+    whole = path.resolve()
+    return whole.relative_to(root).as_posix() if whole.is_relative_to(root) else f"ELSEWHERE/{whole.name}"
+
+
 def _copy(run: FinishedRun, draft: Path, features: Sequence[str]) -> None:
     """Config, and of each model its weights, facts, words and marker."""
     draft.mkdir()
@@ -124,6 +137,8 @@ def _story(run: FinishedRun, draft: Path, command: str, commit: str, features: S
         "trained_at_commit": commit or "not recorded",
         "bundled_with": command,
         "bundled_at_commit": _commit(),
+        "made_anew_with": [f"{_typed(run.config)} --out runs/bundle",
+                           "python -m updown_lab bundle --run runs/bundle --out updown_lab/bundle"],
         "seeds": {"world, weights and order of training": run.config.seed},
         "versions": versions,
         "seconds_of_training": {name: marker.get("seconds") for name, marker in stages.items()},
@@ -255,6 +270,8 @@ def _page(story: dict) -> str:
         "|---|---|",
         f"| trained with | `{story['trained_with']}` ({story['trained_on']}, commit `{story['trained_at_commit']}`) |",
         f"| packed with | `{story['bundled_with']}` (commit `{story['bundled_at_commit']}`) |",
+        f"| made anew, from a clean clone, with | {', then '.join(f'`{one}`' for one in story['made_anew_with'])} |",
+        *(f"| mended | {story['mended']} |" for _ in range("mended" in story)),
         f"| seeds | {', '.join(f'{name}: {seed}' for name, seed in story['seeds'].items())} |",
         f"| versions | {', '.join(f'{name} {version}' for name, version in story['versions'].items())} |",
         f"| bits a weight | {', '.join(f'{name}: {bits}' for name, bits in story['bits'].items())} |",
