@@ -4,12 +4,24 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from updown_lab import __version__
-from updown_lab.commands import ablating, bundling, convert, coursework, data, extract, judging, looking, runs
+from updown_lab.commands import (
+    ablating,
+    answering,
+    bundling,
+    convert,
+    coursework,
+    data,
+    extract,
+    judging,
+    looking,
+    runs,
+)
 from updown_lab.errors import UpdownError
 
-FAMILIES = (runs, data, extract, convert, looking, judging, bundling, ablating, coursework)
+FAMILIES = (runs, data, extract, convert, looking, answering, judging, bundling, ablating, coursework)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,9 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    called = "updown-lab" if Path(sys.argv[0]).stem == "updown-lab" else "python -m updown_lab"
     parser = argparse.ArgumentParser(
-        prog="python -m updown_lab", description="Bottom-up and top-down attention: learn it, run it, take it apart.",
-        epilog="Start with: python -m updown_lab quickstart",
+        prog=called, description="Bottom-up and top-down attention: learn it, run it, take it apart.",
+        epilog=f"Start with: {called} quickstart",
     )  # fmt: skip
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -1,12 +1,16 @@
 """What is missing or does not fit in a VQA checkpoint of hengyuan-hu's is said before anything is built from it."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 import torch
 
+from updown_lab.checkpoints import save_model
+from updown_lab.config import preset
 from updown_lab.errors import DataInvalid, DataMissing
 from updown_lab.models.imports import import_vqa
+from updown_lab.pipeline.work import load_text_vqa
 
 WORDS, ANSWERS = ["the", "man", "'s", "shirt"], ["yes", "no", "red"]
 HIDDEN, FEATURES, EMBEDDING = 3, 5, 2
@@ -77,3 +81,15 @@ def test_something_else_is_no_vqa_model(tmp_path):
         import_vqa(tmp_path / "model.pth", WORDS, ANSWERS)
     with pytest.raises(DataMissing, match="no file"):
         import_vqa(tmp_path / "gone.pth")
+
+
+def test_an_imported_model_can_be_saved_and_loaded_as_its_docstring_says(checkpoint, tmp_path):
+    model, words, answers, facts = import_vqa(checkpoint)
+    save_model(tmp_path / "saved", model, **facts)
+    words.save(tmp_path / "saved" / "vocabulary.json")
+    answers.save(tmp_path / "saved" / "answers.json")
+
+    again = load_text_vqa(tmp_path / "saved", preset("tiny"))  # whose own settings would not fit
+
+    assert asdict(again.model.cfg) == facts["vqa"] and again.vocabulary.tokeniser == "blanks"
+    torch.testing.assert_close(again.model.read(torch.tensor([[4, 5]])), model.read(torch.tensor([[4, 5]])))

@@ -331,12 +331,12 @@ def test_a_projection_of_size_zero_only_norms():
 @pytest.mark.parametrize(
     ("variant", "message"),
     [
-        ({"normalise": "l2"}, "captioner.normalise is 'l2'; known: none, all, attended"),
-        ({"attention": "hard"}, "captioner.attention is 'hard'; known: soft, uniform, none"),
-        ({"initialisation": "xavier"}, "captioner.initialisation is 'xavier'; known: uniform, normal"),
-        ({"batch_norm": 3}, "captioner.batch_norm is 3; known: 0, 1, 2"),
+        ({"normalise": "l2"}, "captioner.normalise is one of none, all, attended; got 'l2'"),
+        ({"attention": "hard"}, "captioner.attention is one of soft, uniform, none; got 'hard'"),
+        ({"initialisation": "xavier"}, "captioner.initialisation is one of uniform, normal; got 'xavier'"),
+        ({"batch_norm": 3}, "captioner.batch_norm is one of 0, 1, 2; got 3"),
         ({"batch_norm": 2}, "set captioner.projection_size too"),
-        ({"dropout": 1.0}, "captioner.dropout is a share from 0 to below 1, got 1.0"),
+        ({"dropout": 1.0}, "captioner.dropout is at least 0 and below 1; got 1.0"),
     ],
 )
 def test_unknown_variants_are_refused_with_the_known_ones(variant, message):

@@ -8,7 +8,7 @@ import torch
 from updown_lab.config import VqaConfig
 from updown_lab.errors import ConfigError, DataInvalid
 from updown_lab.models.layers import Layer, norm_weights
-from updown_lab.models.vqa import UpDownVqa, average_scores
+from updown_lab.models.vqa import UpDownVqa
 from updown_lab.regions import RegionBatch
 from updown_lab.text import UNKNOWN
 
@@ -136,16 +136,6 @@ def test_weight_norm_learns_one_length_a_matrix():
 
     assert length.numel() == 1 and direction.shape == (2, 3)
     torch.testing.assert_close(layer.both.weight.detach(), 3 * before)
-
-
-def test_an_ensemble_averages_probabilities_not_logits():
-    models, asked = [model_of(), model_of(attention="uniform")], (regions_of(2), QUESTIONS[:1], torch.tensor([0]))
-    with torch.no_grad():
-        models[1].classifier.bias.add_(5)
-
-    got = average_scores(models, *asked)
-
-    torch.testing.assert_close(got, (models[0](*asked)[0].sigmoid() + models[1](*asked)[0].sigmoid()) / 2)
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 
 from updown_lab.config import override, preset
-from updown_lab.datasets.vqa import QuestionRecord
-from updown_lab.errors import ConfigError
-from updown_lab.pipeline.sources import GENOME_IDS, PicturebookSource, RealSource
+from updown_lab.datasets.vqa import QuestionRecord, write_vqa
+from updown_lab.errors import ConfigError, DataMissing
+from updown_lab.pipeline.sources import GENOME_IDS, PicturebookSource, RealSource, told_apart
 from updown_lab.pipeline.work import _of_the_eyes, with_more
 from updown_lab.text import AnswerVocabulary
 
@@ -34,6 +34,30 @@ def test_only_visual_genomes_training_questions_are_added():
                                      "test": [question(3, "c", GENOME_IDS + 8)]}  # fmt: skip
 
     assert [record.question_id for record in source.genome_questions()] == [2]
+
+
+def test_questions_of_several_collections_keep_the_ids_that_others_know_them_by():
+    """By hand: 5 comes twice, so both get numbers above the largest."""
+    asked = [question(5, "a"), question(9, "b"), question(5, "c")]
+
+    assert [(record.question_id, record.answer) for record in told_apart(asked)] == [(10, "a"), (9, "b"), (11, "c")]
+
+
+def test_a_folder_of_vqa_questions_alone_is_enough_for_those_who_never_look(tmp_path):
+    (tmp_path / "vqa2").mkdir()
+    write_vqa([question(7, "cat")], tmp_path / "vqa2/questions_test.json", tmp_path / "vqa2/annotations_test.json")
+
+    source = RealSource(tmp_path, 8)
+
+    assert [record.question_id for record in source.questions("test")] == [7]
+    assert source.question_files("test") == (tmp_path / "vqa2/questions_test.json",
+                                             tmp_path / "vqa2/annotations_test.json")  # fmt: skip
+    assert source.question_files("val") is None
+    for read in (lambda: source.captions("test"), lambda: source.detection("test")):
+        with pytest.raises(DataMissing, match="--data names a folder with vg_core, vg_vocab and coco_core"):
+            read()
+    with pytest.raises(DataMissing, match="no folder"):
+        RealSource(tmp_path / "gone", 8)
 
 
 def test_the_generated_world_has_no_second_set_of_questions(tmp_path):

@@ -37,18 +37,25 @@ def run_options(parser: ArgumentParser) -> ArgumentParser:
     return parser
 
 
-def finished_options(parser: ArgumentParser) -> None:
-    """Which finished run to use, and which of its features."""
-    parser.add_argument("--run-folder", default="runs/quickstart", help="a finished run (default %(default)s)")
-    parser.add_argument("--features", default="regions", help="regions, grid-detector-7, … (default %(default)s)")
+def open_run(folder: str, features: str = "regions"):
+    """A finished run, or a bundle of one.
+
+    Raises:
+        DataMissing: neither; the message names the command that makes a run.
+    """
+    from updown_lab.demo import BundledRun
+    from updown_lab.pipeline.finished import FinishedRun
+
+    return (BundledRun if Path(folder, "bundle.json").is_file() else FinishedRun)(folder, features)
 
 
-def eyes_options(parser: ArgumentParser) -> None:
-    """Which networks look at pictures; read them with ``eyes_of``."""
+def eyes_options(parser: ArgumentParser, several: bool = False) -> None:
+    """Which networks look at pictures, of one run or of ``several``; read them with ``eyes_of``."""
     parser.add_argument("--features", default="regions", metavar="KIND",
                         help="regions, regions-coco (torchvision's detector), grid-pretrained-N or grid-detector-N "
                         "(N x N cells); default %(default)s")  # fmt: skip
-    parser.add_argument("--run-folder", metavar="RUN",
+    many = {"nargs": "+", "action": "extend"} if several else {}
+    parser.add_argument("--run-folder", metavar="RUN", **many,
                         help="a run whose networks look (default runs/quickstart)")  # fmt: skip
     parser.add_argument("--weights", metavar="PATH_OR_NAME", help="published weights instead of a run's: folder, file "
                         "or name of the Visual Genome detector, file or name of torchvision's COCO detector; for "

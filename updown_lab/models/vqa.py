@@ -49,7 +49,8 @@ class UpDownVqa(nn.Module):
             if getattr(cfg, name) not in known:
                 raise ConfigError(f"no VQA {name} {getattr(cfg, name)!r}; known: {', '.join(known)}")
         hidden, width = cfg.hidden_size, width_of(cfg.activation, cfg.hidden_size)
-        self.cfg, self.bend = cfg, bend_of(cfg.activation)
+        self.cfg, self.answers, self.feature_dim = cfg, answers, feature_dim
+        self.bend = bend_of(cfg.activation)
         self.standardise = Standardise(feature_dim)
         self.embedding = nn.Embedding(vocabulary_size, cfg.embedding_size, padding_idx=PAD)
         nn.init.zeros_(self.embedding.weight.data[UNKNOWN])  # if training never shows one, it must say nothing
@@ -187,23 +188,10 @@ class UpDownVqa(nn.Module):
         return masked_softmax(self.score(fit).squeeze(-1), mask[image_rows])
 
 
-def average_scores(models, regions: RegionBatch, questions: Tensor, image_rows: Tensor) -> Tensor:
-    """Several models answer together: the mean of their probabilities, (N, A); Teney et al. 2018, Sec. 4.5.
+def nothing_seen(images: int) -> RegionBatch:
+    """Regions of a model with its eyes shut: none.
 
-    Args:
-        models: of the same vocabularies, in ``eval()`` mode.
-        regions, questions, image_rows: as in ``UpDownVqa.forward``.
-
-    Raises:
-        ValueError: no model.
-
-    >>> from updown_lab.config import preset
-    >>> model = UpDownVqa(preset("tiny").vqa, vocabulary_size=9, answers=4, feature_dim=5).eval()
-    >>> regions = RegionBatch(torch.randn(1, 3, 5), torch.zeros(1, 3, 4), torch.ones(1, 3, dtype=torch.bool))
-    >>> asked = regions, torch.tensor([[4, 5]]), torch.tensor([0])
-    >>> torch.allclose(average_scores([model, model], *asked), model(*asked)[0].sigmoid())
-    True
+    >>> nothing_seen(2).mask.shape
+    torch.Size([2, 0])
     """
-    if not len(models):
-        raise ValueError("an ensemble needs at least one model")
-    return torch.stack([model(regions, questions, image_rows)[0].sigmoid() for model in models]).mean(0)
+    return RegionBatch(torch.zeros(images, 0, 1), torch.zeros(images, 0, 4), torch.zeros(images, 0, dtype=torch.bool))

@@ -33,7 +33,7 @@ from updown_lab.pipeline.speaking_models import Answerer, Speaker
 from updown_lab.pipeline.work import scored_answers
 from updown_lab.progress import progress
 from updown_lab.regions import RegionBatch, Regions, collate_regions
-from updown_lab.training.answering import Questions, answer_all
+from updown_lab.training.answering import answer_questions
 from updown_lab.training.seeing import score_detector
 from updown_lab.vision.images import load_image
 
@@ -237,6 +237,9 @@ class _Seen:
     def __init__(self, regions: dict[int, Regions]):
         self.regions = regions
 
+    def __contains__(self, image_id) -> bool:
+        return image_id in self.regions
+
     def batch(self, images: Sequence[int]) -> RegionBatch:
         """Regions of some images."""
         return collate_regions([self.regions[image] for image in images])
@@ -252,9 +255,8 @@ def _describe(speaker: Speaker, seen: _Seen, size: int = 50) -> dict[int, str]:
 
 
 def _accuracy(answerer: Answerer, seen: _Seen, records) -> float:
-    questions = Questions(records, seen, answerer.vocabulary, answerer.answers, answerer.maximum_words, answerer.device)
-    chosen, _ = answer_all(answerer.model, questions)
-    said = {record.question_id: answerer.answers.answers[n] for record, n in zip(records, chosen, strict=True)}
+    told = answer_questions(answerer.model, records, seen)
+    said = {record.question_id: answer for record, (answer, _) in zip(records, told, strict=True)}
     return round(float(scored_answers(records, said, "test")["score"].mean()), 2)
 
 

@@ -8,12 +8,13 @@ from updown_lab.checkpoints import read_facts
 from updown_lab.config import load_config
 from updown_lab.decode import Caption, beam_search
 from updown_lab.errors import DataMissing
+from updown_lab.models.ensemble import TextVqa
 from updown_lab.pipeline.plans import given_stores, make_plan
 from updown_lab.pipeline.stages import Work
-from updown_lab.pipeline.work import best_device, load_captioner, load_vqa, make_encoder
+from updown_lab.pipeline.work import best_device, load_captioner, load_text_vqa, make_encoder
 from updown_lab.regions import Regions, collate_regions
 from updown_lab.store.feature_store import FeatureStore
-from updown_lab.text import AnswerVocabulary, Vocabulary, pad_ids, tokenise
+from updown_lab.text import Vocabulary
 from updown_lab.vision.encoders import Encoder
 
 
@@ -35,6 +36,7 @@ class FinishedRun:
         self.config = load_config(self.folder / "config.json")
         self.plan = make_plan(self.config, self.folder)
         self._encoders: dict[str, Encoder] = {}
+        self._text_vqa: dict[str, TextVqa] = {}
 
     def stage(self, name: str) -> Path:
         """Folder of a stage that is done."""
@@ -71,6 +73,13 @@ class FinishedRun:
             facts = read_facts(self.stage("detector"))
         return facts.get("objects"), facts.get("attributes")
 
+    def text_vqa(self, features: str = "") -> TextVqa:
+        """The VQA model for a kind of features, by default the run's own; loaded once and kept."""
+        kind = features or self.features
+        if kind not in self._text_vqa:
+            self._text_vqa[kind] = load_text_vqa(self.stage(f"vqa-{kind}"), self.config)
+        return self._text_vqa[kind]
+
     def see(self, image: torch.Tensor) -> Regions:
         """Regions of one picture (3, H, W) in [0, 1]."""
         return self.encoder().encode([image])[0]
@@ -87,20 +96,8 @@ class FinishedRun:
     def answer(self, regions: Regions, question: str) -> tuple[list[tuple[str, float]], torch.Tensor, list[str]]:
         """The five likeliest answers with their probabilities, the attention (K,), and the words the model does
         not know."""
-        folder = self.stage(f"vqa-{self.features}")
-        model = load_vqa(folder, self.config).to(best_device())
-        vocabulary, answers = (
-            Vocabulary.load(folder / "vocabulary.json"),
-            AnswerVocabulary.load(folder / "answers.json"),
-        )
-        ids = pad_ids([vocabulary.encode(question, self.config.vqa.maximum_words)]).to(best_device())
-        batch = collate_regions([regions]).to(best_device())
-        with torch.inference_mode():
-            logits, weights = model(batch, ids, torch.zeros(1, dtype=torch.long, device=ids.device))
-        scores, best = logits[0].sigmoid().topk(min(5, len(answers)))
-        unknown = [word for word in tokenise(question) if word not in vocabulary.ids]
-        return (
-            [(answers.answers[n], s) for n, s in zip(best.tolist(), scores.tolist(), strict=False)],
-            weights[0].cpu(),
-            unknown,
-        )
+        model = self.text_vqa()
+        probabilities, weights = model(collate_regions([regions]), [question], torch.zeros(1, dtype=torch.long))
+        scores, best = probabilities[0].topk(min(5, len(model.answers)))
+        answers = [(model.answers.answers[n], score) for n, score in zip(best.tolist(), scores.tolist(), strict=True)]
+        return answers, weights[0].cpu(), model.unknown(question)

@@ -16,16 +16,17 @@ from updown_lab.config import DecodeConfig
 from updown_lab.decode import beam_search, explain
 from updown_lab.decode.captions import Caption
 from updown_lab.errors import ConfigError
+from updown_lab.models.ensemble import TextVqa, VqaEnsemble
 from updown_lab.pipeline.finished import FinishedRun
 from updown_lab.pipeline.plans import BLIND
 from updown_lab.pipeline.told import Answered, Told, labels_of
-from updown_lab.pipeline.work import best_device, load_captioner, load_vqa
+from updown_lab.pipeline.work import best_device, load_captioner
 from updown_lab.regions import RegionBatch, Regions, collate_regions
-from updown_lab.text import END, PAD, SPECIAL_WORDS, START, UNKNOWN, AnswerVocabulary, Vocabulary, pad_ids, tokenise
+from updown_lab.text import END, PAD, SPECIAL_WORDS, START, UNKNOWN, AnswerVocabulary, Vocabulary
 from updown_lab.vision.encoders import Encoder, OracleEncoder
 from updown_lab.vision.images import load_image
 
-__all__ = ["Answered", "Answerer", "Speaker", "Told", "labels_of"]
+__all__ = ["Answered", "Answerer", "Speaker", "Told", "ask_together", "labels_of"]
 
 STOP = SPECIAL_WORDS[END]
 ROUNDING = 1e-3  # pixels that a filter left a hair outside [0, 1]
@@ -76,6 +77,10 @@ class _Seeing:
     def labels(self, regions: Regions) -> list[str]:
         """A name for each region, see ``labels_of``."""
         return labels_of(regions, self.objects, self.attributes)
+
+    def names(self, regions: Regions) -> list[str]:
+        """The same without attributes, "car 0.93": what fits on a picture."""
+        return labels_of(regions, self.objects)
 
     def _batch(self, regions: Regions) -> RegionBatch:
         wanted, seen = self.encoder.feature_dim, regions.features.shape[1]
@@ -158,6 +163,7 @@ class Speaker(_Seeing):
             regions=regions,
             labels=self.labels(regions),
             ended=caption.ended,
+            names=self.names(regions),
         )
 
     def _alternatives(self, caption: Caption) -> list[list[tuple[str, float]]]:
@@ -189,30 +195,23 @@ class Speaker(_Seeing):
 
 
 class Answerer(_Seeing):
-    """A VQA model with its eyes: ``answerer.ask(answerer.see(image), "what color is the kite ?")``.
+    """A VQA model, or several together, with eyes: ``answerer.ask(answerer.see(image), "what color is the kite ?")``.
 
     Args:
-        encoder:       images to regions.
-        model:         a VQA model, on the device where it should work.
-        vocabulary:    words of questions.
-        answers:       what it may answer.
-        maximum_words: longer questions are cut.
+        encoder: images to regions.
+        model:   a ``TextVqa`` or a ``VqaEnsemble``, on the device where it should work.
         name, objects, attributes: as for ``Speaker``.
     """
 
     def __init__(
         self,
         encoder: Encoder,
-        model: nn.Module,
-        vocabulary: Vocabulary,
-        answers: AnswerVocabulary,
-        maximum_words: int = 14,
+        model: TextVqa | VqaEnsemble,
         name: str = "VQA model",
         objects: Sequence[str] | None = None,
         attributes: Sequence[str] | None = None,
     ):
         super().__init__(encoder, model, name, objects, attributes)
-        self.vocabulary, self.answers, self.maximum_words = vocabulary, answers, maximum_words
 
     @classmethod
     def of(cls, run: FinishedRun, features: str = "regions") -> "Answerer":
@@ -220,31 +219,58 @@ class Answerer(_Seeing):
 
         Raises:
             DataMissing: the run has none for these features; the message lists its stages.
+            ConfigError: features that no picture has.
         """
-        folder = run.stage(f"vqa-{features}")
         encoder, names = _eyes(run, features)
-        words = Vocabulary.load(folder / "vocabulary.json"), AnswerVocabulary.load(folder / "answers.json")
-        model = load_vqa(folder, run.config).to(best_device())
-        return cls(encoder, model, *words, run.config.vqa.maximum_words, features, *names)
+        return cls(encoder, run.text_vqa(features), features, *names)
 
     def ask(self, regions: Regions, question: str, top: int = 5) -> Answered:
         """Answer one question.
 
         Args:
             regions:  of one picture, from ``see``.
-            question: in any writing; punctuation and capitals do not count.
+            question: in any writing.
             top:      how many answers to give.
 
         Raises:
             ConfigError: regions of other eyes.
         """
-        ids = pad_ids([self.vocabulary.encode(question, self.maximum_words)]).to(self.device)
-        with torch.inference_mode():
-            logits, weights = self.model(self._batch(regions), ids, torch.zeros(1, dtype=torch.long, device=ids.device))
-        scores, best = logits[0].sigmoid().topk(min(top, len(self.answers)))
-        unknown = [word for word in tokenise(question) if word not in self.vocabulary.ids]
-        answers = [(self.answers.answers[n], score) for n, score in zip(best.tolist(), scores.tolist())]
+        probabilities, weights = self.model(self._batch(regions), [question], torch.zeros(1, dtype=torch.long))
+        answers = best_answers(self.model.answers, probabilities[0], top)
+        unknown = self.model.unknown(question)
         return Answered(answers, weights[0].float().cpu().clone(), unknown, regions, self.labels(regions), question)
+
+
+def ask_together(answerers: Sequence[Answerer], image: Tensor | Path | str, question: str, top: int = 5) -> Answered:
+    """Several models answer one question, each with its own eyes: the mean of their probabilities by name.
+
+    Args:
+        answerers: any number.
+        image:     as for ``Answerer.see``.
+        question, top: as for ``Answerer.ask``.
+
+    Returns:
+        The answers of all; regions, labels and attention are the first one's.
+
+    Raises:
+        ConfigError: nobody to ask.
+    """
+    together = VqaEnsemble(answerer.model for answerer in answerers)
+    first, seen = answerers[0], [answerer.see(image) for answerer in answerers]
+    batches = [answerer._batch(regions) for answerer, regions in zip(answerers, seen, strict=True)]
+    probabilities, weights = together(batches, [question], torch.zeros(1, dtype=torch.long))
+    answers = best_answers(together.answers, probabilities[0], top)
+    return Answered(answers, weights[0], together.unknown(question), seen[0], first.labels(seen[0]), question)
+
+
+def best_answers(answers: AnswerVocabulary, probabilities: Tensor, top: int) -> list[tuple[str, float]]:
+    """The likeliest answers with their probabilities, best first.
+
+    >>> best_answers(AnswerVocabulary(["yes", "no"]), torch.tensor([0.25, 0.5]), 1)
+    [('no', 0.5)]
+    """
+    scores, best = probabilities.topk(min(top, len(answers)))
+    return [(answers.answers[number], score) for number, score in zip(best.tolist(), scores.tolist(), strict=True)]
 
 
 @dataclass(frozen=True)
@@ -259,7 +285,7 @@ def _eyes(run: FinishedRun, features: str):
     if features in ("symbolic", BLIND):
         kinds = ", ".join(run.config.encoders)
         raise ConfigError(f"a model of {features!r} cannot look at a picture; take one of {kinds}")
-    return run.encoder(features), () if features.startswith("grid") else run.names()
+    return run.encoder(features), () if features.startswith("grid") else run.names(features)
 
 
 def checked_picture(image: Tensor | Path | str) -> Tensor:

@@ -12,15 +12,17 @@ import pandas as pd
 import torch
 
 from updown_lab.checkpoints import load_weights, read_facts, save_model
-from updown_lab.config import Config
+from updown_lab.config import Config, VqaConfig, from_dict
 from updown_lab.datasets.picturebook import Paths, make_picturebook
-from updown_lab.errors import DataMissing
+from updown_lab.datasets.vqa import write_vqa
+from updown_lab.errors import DataInvalid, DataMissing
 from updown_lab.files import atomic_path, write_json
 from updown_lab.metrics.vqa import vqa_accuracy
 from updown_lab.metrics.vqa_results import write_results
 from updown_lab.models.captioner import UpDownCaptioner
+from updown_lab.models.ensemble import TextVqa
 from updown_lab.models.vqa import UpDownVqa
-from updown_lab.pipeline.plans import given_stores
+from updown_lab.pipeline.plans import BLIND, given_stores
 from updown_lab.pipeline.sources import open_source, sentences
 from updown_lab.pipeline.stages import Work, by_several
 from updown_lab.store.feature_store import FeatureStore
@@ -41,6 +43,7 @@ from updown_lab.vision.encoders import build_encoder
 from updown_lab.vision.images import load_image
 from updown_lab.vision.trunk import Classifier, Trunk, build_trunk
 
+QUESTIONS, ANNOTATIONS = "questions.json", "annotations.json"  # beside results that no official file goes with
 ATTENTION_EXAMPLES = 60  # questions whose attention is kept for the report
 
 
@@ -238,7 +241,7 @@ def learn_answers(work: Work) -> None:
     answers = AnswerVocabulary.build([[record.answer] for record in records["train"]], cfg.vqa.answer_minimum_count)
     if cfg.vqa.genome_questions:
         records["train"] = with_more(records["train"], source.genome_questions(), answers)
-    store = None if kind == "question-only" else _open_store(work, kind, records)
+    store = None if kind == BLIND else _open_store(work, kind, records)
     vocabulary = Vocabulary.build((record.question for record in records["train"]), cfg.vqa.minimum_count)
     sets = {split: Questions(rows, store, vocabulary, answers, cfg.vqa.maximum_words, best_device(), cfg.vqa.targets)
             for split, rows in records.items()}  # fmt: skip
@@ -246,14 +249,13 @@ def learn_answers(work: Work) -> None:
     train_vqa(model, sets["train"], sets["val"], cfg, work.folder)
     if not is_first():
         return
-    save_model(work.folder, model, vocabulary_size=len(vocabulary), answers=len(answers), features=kind,
-               feature_dim=store.feature_dim if store else 1)  # fmt: skip
-    vocabulary.save(work.folder / "vocabulary.json")
-    answers.save(work.folder / "answers.json")
+    save_text_vqa(work.folder, model, vocabulary, answers, features=kind)
     tables = [_answered(model, sets[split], split) for split in source.question_splits if split not in ("train", "val")]
     with atomic_path(work.folder / "answers.csv") as draft:
         pd.concat(tables).to_csv(draft, index=False)
     write_results(work.folder / "results.json", dict(zip(tables[0]["question_id"], tables[0]["answer"], strict=True)))
+    if source.question_files("test") is None:
+        write_vqa(records["test"], work.folder / QUESTIONS, work.folder / ANNOTATIONS)
     if store:
         _keep_attention(work, model, sets["test"])
 
@@ -268,11 +270,39 @@ def with_more(asked: list, more: list, answers: AnswerVocabulary) -> list:
     return [*asked, *(replace(record, question_id=free + number) for number, record in enumerate(kept))]
 
 
-def load_vqa(folder: Path, cfg: Config) -> UpDownVqa:
-    """A trained VQA model from its folder."""
+def load_vqa(folder: Path, cfg: Config | None = None) -> UpDownVqa:
+    """A trained VQA model from its folder, built with the settings that were saved with it.
+
+    Args:
+        folder: of a stage, or anything that ``save_model`` filled.
+        cfg:    the run's numbers, for a folder without settings of its own.
+
+    Raises:
+        DataInvalid: settings neither in the folder nor given.
+    """
     facts = read_facts(folder)
+    if "vqa" not in facts and cfg is None:
+        raise DataInvalid(f"{folder} does not say how its model is built; save it with vqa=asdict(settings), or ask "
+                          "for it by its run: --run-folder RUN")  # fmt: skip
+    settings = from_dict(facts["vqa"], VqaConfig) if "vqa" in facts else cfg.vqa
     sizes = (facts["vocabulary_size"], facts["answers"], facts["feature_dim"])
-    return load_weights(folder, UpDownVqa(cfg.vqa, *sizes))
+    return load_weights(folder, UpDownVqa(settings, *sizes))
+
+
+def load_text_vqa(folder: Path, cfg: Config | None = None) -> TextVqa:
+    """A trained VQA model with its words and answers, on the best device; see ``load_vqa``."""
+    folder = Path(folder)
+    words, answers = Vocabulary.load(folder / "vocabulary.json"), AnswerVocabulary.load(folder / "answers.json")
+    model = load_vqa(folder, cfg).to(best_device())
+    return TextVqa(model, words, answers, read_facts(folder).get("features") == BLIND)
+
+
+def save_text_vqa(folder: Path, model: UpDownVqa, words: Vocabulary, answers: AnswerVocabulary, **facts) -> None:
+    """Write what ``load_text_vqa`` reads: weights, settings, words and answers."""
+    sizes = {"vocabulary_size": len(words), "answers": len(answers), "feature_dim": model.feature_dim}
+    save_model(folder, model, **facts | sizes | {"vqa": asdict(model.cfg)})
+    words.save(folder / "vocabulary.json")
+    answers.save(folder / "answers.json")
 
 
 def _answered(model, questions: Questions, split: str) -> pd.DataFrame:

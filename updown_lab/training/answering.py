@@ -10,8 +10,9 @@ from torch import Tensor
 
 from updown_lab.config import Config
 from updown_lab.datasets.word_vectors import answer_vectors, word_vectors
-from updown_lab.errors import ConfigError
-from updown_lab.models.vqa import UpDownVqa
+from updown_lab.errors import ConfigError, DataMissing
+from updown_lab.models.ensemble import TextVqa, VqaEnsemble
+from updown_lab.models.vqa import UpDownVqa, nothing_seen
 from updown_lab.progress import progress
 from updown_lab.regions import RegionBatch
 from updown_lab.store.feature_store import FeatureStore
@@ -68,15 +69,6 @@ class Questions:
             for answer, score in self.wanted[row].items():
                 table[number, answer] = score
         return table.to(self.device)
-
-
-def nothing_seen(images: int) -> RegionBatch:
-    """Regions of a model with its eyes shut: none.
-
-    >>> nothing_seen(2).mask.shape
-    torch.Size([2, 0])
-    """
-    return RegionBatch(torch.zeros(images, 0, 1), torch.zeros(images, 0, 4), torch.zeros(images, 0, dtype=torch.bool))
 
 
 def hardened(answers: AnswerVocabulary, answer: str) -> dict[int, float]:
@@ -209,6 +201,49 @@ def answer_all(model: UpDownVqa, questions: Questions, size: int = 512) -> tuple
         sure += scores.tolist()
     back = sorted(range(len(order)), key=order.__getitem__)
     return [chosen[n] for n in back], [sure[n] for n in back]
+
+
+def answer_questions(model: TextVqa | VqaEnsemble, records, store, size: int = 512) -> list[tuple[str, float]]:
+    """What a model, or several together, answer to questions as they were asked.
+
+    Args:
+        model:   texts in, probabilities out.
+        records: ``QuestionRecord``s, answered or not.
+        store:   regions of their images; None if nobody looks.
+        size:    questions at a time.
+
+    Returns:
+        (answer, its probability) for each question.
+
+    Raises:
+        DataMissing: photos are asked about that are not in the store.
+        DataInvalid: the store has another D than the model was built for.
+    """
+    _check_store(model, records, store)
+    found: list = [None] * len(records)
+    order = sorted(range(len(records)), key=lambda row: records[row].image_id)
+    for start in progress(range(0, len(order), size), "questions"):
+        rows = order[start : start + size]
+        images = list(dict.fromkeys(records[row].image_id for row in rows))
+        place = {image: number for number, image in enumerate(images)}
+        owners = torch.tensor([place[records[row].image_id] for row in rows])
+        regions = store.batch(images) if store else nothing_seen(len(images))
+        scores, best = model(regions, [records[row].question for row in rows], owners)[0].max(1)
+        for row, answer, score in zip(rows, best.tolist(), scores.tolist(), strict=True):
+            found[row] = (model.answers.answers[answer], score)
+    return found
+
+
+def _check_store(model: TextVqa | VqaEnsemble, records, store) -> None:
+    wanted = model.feature_dim
+    if wanted is None:
+        return
+    if store is None:
+        raise DataMissing(f"the model looks at regions of {wanted} numbers; give it a feature store")
+    missing = sorted({record.image_id for record in records if record.image_id not in store})
+    if missing:
+        raise DataMissing(f"{len(missing)} photos that are asked about are not in the feature store, first: "
+                          f"{missing[:3]}; add them with updown-lab extract")  # fmt: skip
 
 
 def answer_prior(records) -> str:
