@@ -24,6 +24,8 @@ class Regions:
         scores:     (K,) float in [0, 1], confidence of ``classes``, or None.
         attributes: (K,) long attribute ids, -1 where "no attribute" wins, or None.
         attribute_scores: (K,) float in [0, 1], or None.
+        attribute_probabilities: (K, M) float, the detector's whole opinion of each region, or None. A store keeps
+                    only the likeliest attribute and its score.
 
     Raises:
         ValueError: if features and boxes disagree in shape.
@@ -40,6 +42,7 @@ class Regions:
     scores: Tensor | None = None
     attributes: Tensor | None = None
     attribute_scores: Tensor | None = None
+    attribute_probabilities: Tensor | None = None
 
     def __post_init__(self):
         if self.features.dim() != 2 or self.boxes.shape != (len(self.features), 4):

@@ -41,10 +41,11 @@ def notebook(path: Path, *cells: str) -> Path:
 def lab_pages(folder: Path):
     """JupyterLab and Chromium together; gives a function that opens a notebook of cells and runs them.
 
-    A page's ``faults`` are the errors of its console and of its scripts. ``by`` is where the notebook is opened:
-    "lab/tree", or "notebooks" for Notebook 7.
+    A page's ``faults`` are the errors of its console and of its scripts, and what it asked of other machines. ``by``
+    is where the notebook is opened: "lab/tree", or "notebooks" for Notebook 7.
     """
     with jupyter_lab(folder) as (address, token), chromium() as browser:
+        home = (address, address.replace("http", "ws", 1), "blob:", "data:")
 
         def open_notebook(name, *cells, by="lab/tree"):
             notebook(folder / f"{name}.ipynb", *cells)
@@ -53,6 +54,7 @@ def lab_pages(folder: Path):
             page.faults = []
             page.on("console", lambda message: page.faults.append(message.text) if message.type == "error" else None)
             page.on("pageerror", lambda error: page.faults.append(str(error)))
+            page.on("request", lambda one: None if one.url.startswith(home) else page.faults.append(one.url))
             page.goto(f"{address}/{by}/{name}.ipynb?reset&token={token}")
             page.locator(".jp-Notebook").wait_for()
             page.evaluate(RUN_ALL)

@@ -268,6 +268,8 @@ def test_no_attribute_is_minus_one(parts):
     head.bias.data = before
 
     assert none.attributes.tolist() == [-1] and second.attributes.tolist() == [2]
+    assert second.attribute_probabilities.shape == (1, 4)
+    assert second.attribute_probabilities.max() == second.attribute_scores
 
 
 def test_symbols_are_one_hot_class_attributes_and_box_share(parts):

@@ -15,6 +15,14 @@ needs_chromium = pytest.mark.skipif(
     CHROMIUM is None or importlib.util.find_spec("playwright") is None,
     reason="needs playwright and Chromium: pip install playwright, and apt-get install chromium or set CHROMIUM",
 )
+FRAME = 16.0  # milliseconds: 60 frames a second
+#: Until the next frame is laid out and painted: a browser does that right after the frame's callbacks, and hears a
+#: message that was posted in one of them only after it.
+PAINTED = """() => new Promise((done) => requestAnimationFrame(() => {
+  const { port1, port2 } = new MessageChannel();
+  port1.onmessage = () => done();
+  port2.postMessage(0);
+}))"""
 #: Screenshots stay here, to be looked at.
 SHOTS = Path(__file__).parents[2] / "runs" / "browser"
 
@@ -43,6 +51,30 @@ def open_page(browser, address: str, faults: list[str], **options):
     )
     page.goto(address)
     return page
+
+
+def hover_times(page, words, hovers: int = 60) -> list[float]:
+    """Milliseconds that the page works for each hover: script, style, layout and paint together.
+
+    Chromium's own count of its tasks (CDP, Performance.getMetrics), in processor time of the page's main thread, so
+    that other programs on this machine do not matter.
+    """
+    browser = page.context.new_cdp_session(page)
+    browser.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def worked():
+        page.evaluate(PAINTED)
+        return {one["name"]: one["value"] for one in browser.send("Performance.getMetrics")["metrics"]}["TaskDuration"]
+
+    frames = [words.nth(number).bounding_box() for number in range(words.count())]
+    times, before = [], worked()
+    for number in range(hovers):
+        frame = frames[number % len(frames)]
+        page.mouse.move(frame["x"] + frame["width"] / 2, frame["y"] + frame["height"] / 2)
+        after = worked()
+        times.append(1000 * (after - before))
+        before = after
+    return times
 
 
 def shoot(page, name: str) -> None:

@@ -65,12 +65,40 @@ def test_regions_can_go_and_come():
 
     view = tell(asked, "remove", panel=0, region=0)
     assert view["answers"][0][0] == "3" and len(view["gone"]) == 1
-    assert asked._now[0].boxes.tolist() == BOXES[1:].tolist()
+    assert asked._now[0].regions.boxes.tolist() == BOXES[1:].tolist()
+    assert view["done"] == f"without {LABELS[0]}" and view["before"] == "4 75%"
     view = tell(asked, "add", panel=0, box=[0.0, 0.0, 0.5, 0.5])
-    assert view["answers"][0][0] == "4" and view["drawn"]
-    assert asked._now[0].boxes[-1].tolist() == [0, 0, 60, 45]
+    assert view["answers"][0][0] == "4" and view["own"] == 1 and view["before"] == "3 75%"
+    assert view["done"] == f"without {LABELS[0]}; with a box of your own; it had no region there (best IoU 0.25)"
+    assert asked._now[0].regions.boxes[-1].tolist() == [0, 0, 60, 45]
     view = tell(asked, "back", panel=0)
-    assert view["answers"][0][0] == "4" and view["gone"] == [] and not view["drawn"]
+    assert view["answers"][0][0] == "4" and view["gone"] == [] and view["own"] == 0
+    assert view["done"] == "" and view["before"] == ""
+
+
+@pytest.mark.parametrize(
+    ("message", "note"),
+    [
+        ({"kind": "remove", "panel": 0, "region": 99}, "no region number 99"),
+        ({"kind": "remove", "panel": 3, "region": 0}, "no panel number 3"),
+        ({"kind": "fly", "panel": 0}, "not 'fly'"),
+        ({"kind": "ask"}, "makes no sense"),
+    ],
+)
+def test_a_wish_that_cannot_be_is_a_note(message, note):
+    asked = AskTheImage(FakeAnswerer(), image(), "how many?")
+
+    asked._hear(asked, message, [])
+
+    assert note in asked.note and not asked.busy
+    assert asked.panels[0]["answers"][0][0] == "4"
+
+
+def test_another_question_forgets_the_answer_before():
+    asked = AskTheImage(FakeAnswerer(), image(), "how many?")
+    tell(asked, "remove", panel=0, region=0)
+
+    assert tell(asked, "ask", question="what now?")["before"] == "" and asked.panels[0]["done"]
 
 
 def test_several_models_answer_side_by_side():

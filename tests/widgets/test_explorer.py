@@ -44,6 +44,7 @@ def test_a_hundred_regions_and_twenty_words_are_a_few_kilobytes():
         ({"weights": torch.full((6, 4), math.nan)}, "nan"),
         ({"weights": -torch.ones(6, 4)}, "negative"),
         ({"labels": ["one"]}, "4 regions need as many labels"),
+        ({"names": ["one"]}, "4 regions need as many names"),
         ({"log_probs": [0.0]}, "log_probs should hold one entry for each of 6 words"),
     ],
 )
@@ -93,11 +94,15 @@ def test_grid_cells_are_named_by_row_and_column():
 def test_an_alternative_goes_on_from_the_words_before_it():
     speaker = FakeSpeaker()
     explorer = AttentionExplorer(image(), speaker)
-    explorer.pinned = 1
 
     assert wish(explorer, "say", place=1, word="maybe") == ["sees", "maybe", "sees", "4", "things"]
     assert speaker.heard[-1] == (4, ["sees", "maybe"])
-    assert explorer.panels[0]["before"] == "sees 4 things" and explorer.pinned == -1 and not explorer.busy
+    view = explorer.panels[0]
+    assert view["done"] == "with “maybe” said here" and explorer.pinned == 1 and not explorer.busy
+    assert view["before"] == [["sees", False], ["4", False], ["things", False]] and view["came"] == [
+        0,
+        1,
+    ]  # before the old
     assert wish(explorer, "back") == ["sees", "4", "things"]
     assert wish(explorer, "back") == ["sees", "4", "things"]  # there is nothing before the beginning
 
@@ -108,7 +113,58 @@ def test_a_region_taken_away_is_not_seen_again():
     assert wish(explorer, "remove", region=1) == ["sees", "3", "things"]
     assert wish(explorer, "say", place=0, word="x") == ["x", "sees", "3", "things"]
     assert explorer.panels[0]["gone"] == [pytest.approx([0, 50 / 90, 1, 1])]  # the sea
-    assert explorer._voices[0].regions.features.argmax(1).tolist() == [0, 2, 3]
+    assert explorer._voices[0].sight.regions.features.argmax(1).tolist() == [0, 2, 3]
+
+
+def test_after_a_change_the_pin_stays_and_the_words_that_changed_are_marked():
+    explorer = AttentionExplorer(image(), FakeSpeaker())
+    explorer.pinned = 1
+    wish(explorer, "remove", region=1)
+
+    view = explorer.panels[0]
+    assert explorer.pinned == 1
+    assert view["done"] == "without thing 1"
+    assert view["before"] == [["sees", False], ["4", True], ["things", False]] and view["came"] == [1]  # 4 became 3
+    explorer.pinned = 4
+    wish(explorer, "back")
+    assert explorer.pinned == 2 and explorer.panels[0]["before"] == []  # the last word there is
+
+
+def test_a_box_of_ones_own_is_marked_and_compared_to_what_the_model_had():
+    explorer = AttentionExplorer(image(), FakeSpeaker())
+    wish(explorer, "add", box=[20 / 120, 10 / 90, 60 / 120, 40 / 90])  # 30 of the kite's 40 pixels of height: IoU 0.75
+    assert explorer.panels[0]["done"] == "with a box of your own; it had thing 0 there already (IoU 0.75)"
+    wish(explorer, "add", box=[100 / 120, 20 / 90, 1, 50 / 90])  # beside region 3, within the sky: 600 of 10800
+    assert explorer.panels[0]["done"] == "with a box of your own; it had no region there (best IoU 0.06)"
+
+    view = explorer.panels[0]
+    assert view["own"] == 2
+    assert view["labels"] == ["thing 0", "thing 1", "thing 2", "thing 3", "thing 4 (yours)", "thing 5 (yours)"]
+    wish(explorer, "remove", region=4)
+    assert explorer.panels[0]["own"] == 1 and explorer.panels[0]["done"] == "without thing 4 (yours)"
+    wish(explorer, "remove", region=0)
+    assert explorer.panels[0]["own"] == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "note"),
+    [
+        ({"kind": "remove", "panel": 0, "region": 99}, "no region number 99 any more"),
+        ({"kind": "remove", "panel": 0, "region": -1}, "no region number -1"),
+        ({"kind": "say", "panel": 0, "place": 7, "word": "x"}, "no word number 7"),
+        ({"kind": "back", "panel": 1}, "no panel number 1"),
+        ({"kind": "fly", "panel": 0}, "not 'fly'"),
+        ({"kind": "remove", "panel": 0}, "makes no sense"),
+        ({"kind": "add", "panel": 0, "box": [0, 0, 1]}, "size of tensor"),
+    ],
+)
+def test_a_wish_that_cannot_be_is_a_note(message, note):
+    explorer = AttentionExplorer(image(), FakeSpeaker())
+
+    explorer._hear(explorer, message, [])
+
+    assert note in explorer.note and not explorer.busy
+    assert explorer.panels[0]["words"] == ["sees", "4", "things"]
 
 
 def test_the_last_region_stays():

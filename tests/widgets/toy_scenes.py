@@ -26,6 +26,20 @@ def regions(boxes=BOXES):
     return Regions(torch.eye(8)[: len(boxes)], boxes, (120, 90), "regions", torch.arange(len(boxes)))
 
 
+def many() -> Panel:
+    """The largest panel that the paper's settings allow: 100 regions, 20 words."""
+    random = torch.Generator().manual_seed(1)
+    corners = torch.rand(100, 2, generator=random) * 80
+    boxes = torch.cat([corners, corners + 5 + torch.rand(100, 2, generator=random) * 30], 1).clamp(max=90)
+    looks = torch.rand(20, 100, generator=random).mul(6).softmax(1)
+    others = [[(f"other{number}", -2.0) for number in range(5)]] * 20
+    words, labels = (
+        [f"word{number}" for number in range(20)],
+        [f"large, red thing {number} 0.50" for number in range(100)],
+    )
+    return Panel(words, looks, boxes, (120, 90), labels, "many", [-0.2] * 20, [0.4] * 20, others)
+
+
 def weights(words: int, count: int, strong) -> torch.Tensor:
     """Most of the weight on one region a word."""
     table = torch.full((words, count), 0.08 / count)

@@ -26,6 +26,7 @@ from updown_lab.analysis.canvas import (
 from updown_lab.regions import Regions
 
 MOST_ATTENDED = "#FF2A2A"
+SHARE, MOST_ATTRIBUTES = 0.15, 3  # from which probability on further attributes are named, and how many at most
 DARKEST = 0.3  # brightness of a pixel that no attention reaches
 
 
@@ -91,24 +92,43 @@ def region_label(
     class_names: Sequence[str] | None = None,
     attribute_names: Sequence[str] | None = None,
 ) -> str:
-    """What one region is, in words.
+    """What one region is, in words: its attributes, its class and how sure the detector is of the class.
+
+    A thing is green and plain at once, and training divides the detector's opinion among all that is true of a region
+    (``attribute_loss``). So the likeliest attribute is named, and up to two more from a probability of 0.15 on, if
+    the regions know them; those from a store know the likeliest alone.
 
     >>> import torch
     >>> one = Regions(torch.zeros(1, 2), torch.zeros(1, 4), (4, 4), "demo", torch.tensor([1]), torch.tensor([0.934]),
     ...               torch.tensor([0]))
     >>> region_label(one, 0, ["dog", "cat"], ["red"])
     'red cat 0.93'
+    >>> from dataclasses import replace
+    >>> opinion = replace(one, attribute_probabilities=torch.tensor([[0.5, 0.1, 0.3]]))
+    >>> region_label(opinion, 0, ["dog", "cat"], ["red", "blue", "small"])
+    'red, small cat 0.93'
     """
     if regions.classes is None:
         return str(number)
-    parts = []
-    if attribute_names is not None and regions.attributes is not None and regions.attributes[number] >= 0:
-        parts.append(attribute_names[int(regions.attributes[number])])
+    named = [] if attribute_names is None else _attributes_of(regions, number)
+    parts = [", ".join(attribute_names[attribute] for attribute in named)] if named else []
     kind = int(regions.classes[number])
     parts.append(str(kind) if class_names is None else class_names[kind])
     if regions.scores is not None:
         parts.append(f"{float(regions.scores[number]):.2f}")
     return " ".join(parts)
+
+
+def _attributes_of(regions: Regions, number: int) -> list[int]:
+    """What a region is like, the likeliest first; nothing if "no attribute" is likelier than all."""
+    if regions.attributes is None or regions.attributes[number] < 0:
+        return []
+    first = int(regions.attributes[number])
+    if regions.attribute_probabilities is None:
+        return [first]
+    sure, likeliest = regions.attribute_probabilities[number].sort(descending=True, stable=True)
+    more = [one for one, share in zip(likeliest.tolist(), sure.tolist()) if share >= SHARE and one != first]
+    return [first, *more][:MOST_ATTRIBUTES]
 
 
 def light_map(regions: Regions, weights, width: int, height: int) -> np.ndarray:

@@ -23,6 +23,7 @@ class Told:
         regions:      what it saw.
         labels:       one a region: "red car 0.93", "cell 3,4" (row 3, column 4 of a grid).
         ended:        False if the sentence was cut off at the longest length.
+        names:        as ``labels`` without attributes, "car 0.93": what fits on a picture.
     """
 
     words: list[str]
@@ -33,6 +34,7 @@ class Told:
     regions: Regions
     labels: list[str]
     ended: bool = True
+    names: Sequence[str] = ()
 
     def __str__(self) -> str:
         return " ".join(self.words)
@@ -66,6 +68,11 @@ def labels_of(
     regions: Regions, objects: Sequence[str] | None = None, attributes: Sequence[str] | None = None
 ) -> list[str]:
     """A name for each region: what the detector says, or where in the grid it lies, or its number.
+
+    Args:
+        regions:    of one picture.
+        objects:    what class numbers mean; without it they stay numbers.
+        attributes: what attribute numbers mean; without it they are left out.
 
     >>> import torch
     >>> from updown_lab.vision.grid import grid_boxes

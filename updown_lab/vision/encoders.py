@@ -212,8 +212,8 @@ def _need_records(records, images, source: str) -> None:
 
 def _regions(detections: Detections, chosen: Selection, boxes: Tensor, source: str) -> Regions:
     """The chosen rows of the detections as regions."""
-    everything = torch.cat([detections.attributes, detections.no_attribute[:, None]], dim=1)[chosen.rows]
-    scores, attributes = everything.max(1)
+    real = detections.attributes[chosen.rows]
+    scores, attributes = torch.cat([real, detections.no_attribute[chosen.rows, None]], dim=1).max(1)
     attributes = attributes.masked_fill(attributes == detections.attributes.shape[1], -1)
     return Regions(
         detections.features[chosen.rows],
@@ -224,4 +224,5 @@ def _regions(detections: Detections, chosen: Selection, boxes: Tensor, source: s
         chosen.scores,
         attributes,
         scores,
+        real,
     )

@@ -1,23 +1,35 @@
 // Ask the image: a question, the likeliest answers, and where the model looked for them.
 
+const HINT = "hover a region or a bar  ·  click keeps it  ·  esc lets go  ·  alt-click or × takes a region away  ·  drag on the picture draws one";
+
 class Answers {
-  constructor(view, url, top, hands) {
-    const boxes = floats(view.boxes), count = boxes.length / 4;
-    Object.assign(this, { view, weights: halves(view.weights), top: Math.min(top, count) });
-    this.order = largest(this.weights, this.top);
+  constructor(view, url, rows, truth, hands) {
+    const boxes = floats(view.boxes);
+    Object.assign(this, { view, weights: halves(view.weights) });
+    this.order = largest(this.weights, rows);
     this.most = this.weights.reduce((best, weight) => Math.max(best, weight), 1e-9);
     const colours = coloursOf(this.weights), remove = view.redo ? hands.remove : null;
-    this.stage = new Stage(url, view.aspect, boxes, view.grid ? view.labels.map(() => "") : view.labels, colours, this.top);
-    this.stage.remember(view.gone);
+    this.stage = new Stage(url, view.aspect, boxes, view.grid ? view.labels.map(() => "") : view.names, colours, rows);
+    this.stage.remember(view.gone, view.own);
     this.stage.listen({ point: hands.point, draw: hands.draw,
       pick: (region, event) => (event.altKey ? region >= 0 && hands.remove(region) : hands.pick(region)) });
-    this.bars = new Bars(top, view.labels, colours, { point: hands.point, pick: hands.pick, remove });
+    this.bars = new Bars(rows, view.labels, view.names, colours, { point: hands.point, pick: hands.pick, remove });
     const answers = make("ol", { class: "ud-answers", "aria-label": "answers" }, ...view.answers.map((item) => this.answer(...item)));
-    const back = view.gone.length || view.drawn ? make("button", { type: "button", class: "ud-back" }, "↩ all regions") : null;
-    back?.addEventListener("click", hands.back);
-    const body = make("div", { class: "ud-body" }, this.stage.node, make("div", { class: "ud-side" }, answers, this.bars.node, back));
+    const said = make("div", { class: "ud-truth" }, truth);
+    const side = make("div", { class: "ud-side" }, make("div", {}, answers, said), this.bars.node);
+    const body = make("div", { class: view.aspect > 2 ? "ud-body ud-broad" : "ud-body" }, this.stage.node, side);
     body.style.setProperty("--aspect", view.aspect);
-    this.node = make("article", { class: "ud-panel" }, view.name ? make("h4", {}, view.name) : null, body);
+    this.node = make("article", { class: "ud-panel" }, view.name ? make("h4", {}, view.name) : null, this.earlier(hands), body);
+  }
+
+  /** What was done, the answer before it, and the way back. */
+  earlier(hands) {
+    const { before, done } = this.view, row = make("div", { class: "ud-before" });
+    if (!done) return row;
+    const back = make("button", { type: "button", class: "ud-back" }, "↩ all regions");
+    back.addEventListener("click", hands.back);
+    row.append(make("span", { class: "ud-done" }, done), make("span", { class: "ud-was" }, before ? `before: ${before}` : ""), back);
+    return row;
   }
 
   answer(text, share, score) {
@@ -53,23 +65,28 @@ class Asking {
     this.row = make("div", { class: "ud-panels" });
     this.earlier = make("div", { class: "ud-chips ud-earlier", role: "group", "aria-label": "asked before" });
     this.note = make("div", { class: "ud-note", role: "status" });
-    this.truth = make("div", { class: "ud-hint" });
     this.live = make("div", { class: "ud-live", "aria-live": "polite" });
-    this.root.append(this.field, this.earlier, this.row, make("div", { class: "ud-bottom" }, this.truth, this.note), this.live);
+    this.root.append(this.field, this.earlier, this.row, make("div", { class: "ud-bottom" }, make("div", { class: "ud-hint" }, HINT), this.note), this.live);
+    this.root.addEventListener("keydown", (event) => event.key === "Escape" && this.set({ kept: -1, region: -1 }));
     on(model, "change:panels", () => this.rebuild(), this.endings);
     on(model, "change:question", () => (this.field.value = model.get("question")), this.endings);
     on(model, "change:note", () => say(this.note, model.get("note")), this.endings);
-    on(model, "change:busy", () => this.root.classList.toggle("ud-busy", model.get("busy")), this.endings);
-    const observer = new ResizeObserver(() => this.show());
-    observer.observe(this.row);
-    this.endings.push(() => observer.disconnect());
+    on(model, "change:busy", () => this.wait(model.get("busy")), this.endings);
     this.rebuild();
     say(this.note, model.get("note"));
   }
 
+  /** One wish at a time: the numbers of the next one would mean what is shown now. */
   tell(message) {
-    if (this.model.offline) say(this.note, "a saved page cannot ask the model; open the notebook for that");
-    else this.model.send(message);
+    if (this.model.offline) return say(this.note, "a saved page cannot ask the model; open the notebook for that");
+    if (this.waiting) return;
+    this.wait(true);
+    this.model.send(message);
+  }
+
+  wait(busy) {
+    this.waiting = busy;
+    this.root.classList.toggle("ud-busy", busy);
   }
 
   ask(question) {
@@ -79,22 +96,24 @@ class Asking {
   rebuild() {
     const model = this.model;
     Object.assign(this, { region: -1, kept: -1, owner: -1 });
-    this.panels = model.get("panels").map((view, panel) => new Answers(view, this.url, model.get("top"), {
+    const views = model.get("panels"), rows = Math.min(model.get("top"), Math.max(1, ...views.map((view) => view.labels.length)));
+    this.panels = views.map((view, panel) => new Answers(view, this.url, rows, model.get("truth"), {
       point: (region) => this.set({ region, owner: region < 0 && this.kept < 0 ? -1 : panel }),
       pick: (region) => this.set({ kept: region === this.kept ? -1 : region, owner: panel }),
       remove: (region) => this.tell({ kind: "remove", panel, region }),
       draw: (box) => this.tell({ kind: "add", panel, box }),
       back: () => this.tell({ kind: "back", panel }),
     }));
-    this.root.classList.toggle("ud-one", this.panels.length === 1);
+    this.root.classList.toggle("ud-one", views.length === 1);
+    this.root.classList.toggle("ud-changed", views.some((view) => view.done));
+    arrange(this.row, views.length);
     this.row.replaceChildren(...this.panels.map((panel) => panel.node));
     this.earlier.replaceChildren(...model.get("examples").map((text) => {
       const chip = make("button", { type: "button", class: "ud-chip" }, make("span", {}, text));
       chip.addEventListener("click", () => ((this.field.value = text), this.ask(text)));
       return chip;
     }));
-    say(this.truth, model.get("truth"));
-    say(this.live, model.get("panels").map(({ name, answers }) => answers.length ? `${name} ${answers[0][0]}, ${percent(answers[0][1])}` : "").join("; "));
+    say(this.live, views.map(({ name, answers }) => answers.length ? `${name} ${answers[0][0]}, ${percent(answers[0][1])}` : "").join("; "));
     this.show();
   }
 

@@ -8,10 +8,9 @@ import traitlets
 
 from updown_lab.errors import UpdownError
 from updown_lab.metrics.vqa import answer_accuracy, normalise_answer
-from updown_lab.regions import Regions
 from updown_lab.widgets.base import Shown, script
 from updown_lab.widgets.panels import Panel, picture_bytes
-from updown_lab.widgets.voices import CannotDo, joined, without
+from updown_lab.widgets.sights import CannotDo, Sight, there
 
 EARLIER = 6  # questions that stay in sight
 
@@ -20,7 +19,8 @@ class AskTheImage(Shown):
     """A question box above a picture: Enter asks, the five likeliest answers come as bars, the picture is lit where
     the model looked.
 
-    Alt-click a region and it is taken away; drag a box and it becomes a new one; the same question is asked again.
+    Alt-click a region and it is taken away; drag a box and it becomes a new one; the same question is asked again, and
+    the likeliest answer before that stays in sight.
 
     Args:
         model:    an ``Answerer`` (``see`` and ``ask``), or several: a list, or a dict of names.
@@ -54,9 +54,9 @@ class AskTheImage(Shown):
     ):
         self._models = _named(model)
         self._image, self._truths = image, {_same(text): list(given) for text, given in (truths or {}).items()}
-        self._seen = [one.see(image) for one in self._models.values()]
-        self._now: list[Regions] = list(self._seen)
-        self._gone: list[tuple] = [()] * len(self._seen)
+        self._seen = [Sight(one.see(image)) for one in self._models.values()]
+        self._now = list(self._seen)
+        self._before = [""] * len(self._seen)
         self.answered: list = []
         super().__init__(image=picture_bytes(image), examples=list(truths or ())[:EARLIER], top=int(top))
         self.ask(question)
@@ -69,8 +69,10 @@ class AskTheImage(Shown):
             question: in words; an empty one shows only the picture.
         """
         question = " ".join(str(question).split())
+        if _same(question) != _same(self.question):
+            self._before = [""] * len(self._seen)
         models = list(self._models.values())
-        self.answered = [one.ask(now, question) for one, now in zip(models, self._now)] if question else []
+        self.answered = [one.ask(now.regions, question) for one, now in zip(models, self._now)] if question else []
         unknown = sorted({word for answered in self.answered for word in answered.unknown_words})
         self.note = f"not in the model's vocabulary: {', '.join(unknown)}" if unknown else ""
         given = self._truths.get(_same(question), [])
@@ -79,23 +81,28 @@ class AskTheImage(Shown):
         if question and question not in self.examples:
             self.examples = [question, *self.examples][:EARLIER]
         self.question = question
-        self.panels = [self._view(number, name, given) for number, name in enumerate(self._models)]
+        self.panels = [self._view(number, given) for number in range(len(models))]
 
-    def _view(self, number: int, name: str, given: list[str]) -> dict:
-        regions = self._now[number]
-        answered = self.answered[number] if self.answered else None
-        if answered is None:
-            labels = getattr(self._models[name], "labels", lambda regions: None)(regions)
-            answered = SimpleNamespace(answers=[], weights=torch.zeros(regions.count), labels=labels)
-        said = SimpleNamespace(words=[self.question], weights=torch.as_tensor(answered.weights)[None], regions=regions,
-                               labels=answered.labels)  # fmt: skip
+    def _panel(self, number: int) -> Panel:
+        """What one model sees, and where it looked for the answer."""
+        name, model = list(self._models.items())[number]
+        regions = self._now[number].regions
+        told = self.answered[number] if self.answered else None
+        weights = torch.zeros(regions.count) if told is None else torch.as_tensor(told.weights)
+        labels = getattr(model, "labels", lambda regions: None)(regions) if told is None else told.labels
+        names = getattr(model, "names", lambda regions: ())(regions)
+        shown = SimpleNamespace(
+            words=[self.question], weights=weights[None], regions=regions, labels=labels, names=names
+        )
+        return Panel.of(shown, name if len(self._models) > 1 else "")
+
+    def _view(self, number: int, given: list[str]) -> dict:
+        panel, sight = self._panel(number), self._now[number]
+        told = self.answered[number].answers if self.answered else []
         answers = [[text, min(1.0, max(0.0, float(share))), answer_accuracy(text, given) if given else None]
-                   for text, share in answered.answers]  # fmt: skip
-        size = torch.tensor([*regions.image_size] * 2)
-        gone = [(torch.tensor(box) / size).tolist() for box in self._gone[number]]
-        drawn = regions.count + len(gone) > self._seen[number].count
-        shown = name if len(self._models) > 1 else ""
-        return Panel.of(said, shown).view(answers=answers, gone=gone, drawn=drawn, redo=True)
+                   for text, share in told]  # fmt: skip
+        changes = {"done": "; ".join(sight.done), "before": self._before[number], "redo": True}
+        return panel.view(**sight.view(panel), **changes, answers=answers)
 
     def _hear(self, widget, message: dict, buffers) -> None:
         """A wish from the browser: {"kind": "ask" | "remove" | "add" | "back", …}."""
@@ -104,27 +111,29 @@ class AskTheImage(Shown):
             if message["kind"] == "ask":
                 self.ask(message["question"])
             else:
-                self._change(int(message["panel"]), message)
+                number = there(message["panel"], self._seen, "panel")
+                answers = self.answered[number].answers if self.answered else []
+                self._now[number] = sight = self._changed(number, message)
+                self._before[number] = f"{answers[0][0]} {answers[0][1]:.0%}" if answers and sight.done else ""
                 self.ask(self.question)
         except (UpdownError, ValueError, RuntimeError) as error:
             self.note = str(error)
+        except (KeyError, TypeError) as error:
+            self.note = f"the page sent a wish that makes no sense here, {message}: {error!r}"
         finally:
             self.busy = False
 
-    def _change(self, number: int, message: dict) -> None:
+    def _changed(self, number: int, message: dict) -> Sight:
+        """What a model sees after a wish of the browser's."""
         now, model = self._now[number], list(self._models.values())[number]
+        labels = self._panel(number).labels
+        if message["kind"] == "remove":
+            return now.remove(message["region"], labels)
+        if message["kind"] == "add":
+            return now.add(model, self._image, torch.tensor(message["box"]), labels)
         if message["kind"] == "back":
-            self._now[number], self._gone[number] = self._seen[number], ()
-        elif message["kind"] == "remove":
-            if now.count < 2:
-                raise CannotDo("this is the last region; a model that sees nothing has nothing to answer")
-            self._gone[number] += (tuple(now.boxes[int(message["region"])].tolist()),)
-            self._now[number] = without(now, int(message["region"]))
-        else:
-            if not hasattr(model, "see_boxes"):
-                raise CannotDo("this model cannot look at a box of your own: its features are not pooled from boxes")
-            box = torch.tensor(message["box"]) * torch.tensor([*now.image_size] * 2)
-            self._now[number] = joined(now, model.see_boxes(self._image, box[None]))
+            return self._seen[number]
+        raise CannotDo(f"one can ask, remove, add and go back, but not {message['kind']!r}")
 
 
 def _named(model) -> dict[str, object]:

@@ -8,6 +8,7 @@ import traitlets
 from updown_lab.errors import UpdownError
 from updown_lab.widgets.base import Shown, script
 from updown_lab.widgets.panels import Panel, picture_bytes
+from updown_lab.widgets.sights import CannotDo, there
 from updown_lab.widgets.voices import Voice
 
 
@@ -17,6 +18,11 @@ class AttentionExplorer(Shown):
     Click pins a word, the arrow keys walk, space plays, Esc lets go. Hover a region or a bar to see which words looked
     there. All of this happens in the browser. With a model behind it (a ``Speaker``), click an alternative and the
     sentence goes on from there; alt-click a region and it is taken away; drag a box and it becomes a new region.
+
+    "Not seen" asks what the model did not see: it lights the places that lie in no region, and lists the regions
+    that never got an equal share, 1 / K, from any word. Draw a box over such a place: the sentence before stays beside
+    the new one, with the changed words marked, and the box is compared to what the detector had there. So a thing
+    that the eyes missed can be told from one that was seen and not said.
 
     Args:
         image: (3, H, W) float tensor in [0, 1], array (H, W, 3) or PIL image.
@@ -39,7 +45,7 @@ class AttentionExplorer(Shown):
     (['a', 'cat'], -1)
     """
 
-    scripts = ("shared", "stage", "bars", "explorer")
+    scripts = ("shared", "stage", "bars", "panel", "explorer")
     _esm = script(*scripts)
 
     image = traitlets.Bytes(b"").tag(sync=True)
@@ -66,13 +72,17 @@ class AttentionExplorer(Shown):
 
     def _hear(self, widget, message: dict, buffers) -> None:
         """A wish from the browser: {"kind": "say" | "remove" | "add" | "back", "panel": number, …}."""
-        number = int(message["panel"])
         self.busy, self.note = True, ""
         try:
-            self._voices[number] = self._changed(self._voices[number], message)
-            self.panels, self.pinned = self._views(), -1
+            number = there(message["panel"], self._voices, "panel")
+            self._voices[number] = voice = self._changed(self._voices[number], message)
+            place = int(message["place"]) if message["kind"] == "say" else self.pinned
+            with self.hold_sync():
+                self.panels, self.pinned = self._views(), min(place, len(voice.panel.words) - 1)
         except (UpdownError, ValueError, RuntimeError) as error:
             self.note = str(error)
+        except (KeyError, TypeError) as error:
+            self.note = f"the page sent a wish that makes no sense here, {message}: {error!r}"
         finally:
             self.busy = False
 
@@ -82,9 +92,10 @@ class AttentionExplorer(Shown):
         if message["kind"] == "remove":
             return voice.remove(int(message["region"]))
         if message["kind"] == "add":
-            width, height = voice.panel.size
-            return voice.add(self._image, torch.tensor(message["box"]) * torch.tensor([width, height] * 2))
-        return voice.back()
+            return voice.add(self._image, torch.tensor(message["box"]))
+        if message["kind"] == "back":
+            return voice.back()
+        raise CannotDo(f"the explorer can say, remove, add and go back, but not {message['kind']!r}")
 
 
 def voices_of(said, image) -> list[Voice]:

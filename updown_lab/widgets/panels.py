@@ -27,6 +27,7 @@ class Panel:
         boxes:     (K, 4) pixels; a grid's cells are regions too.
         size:      (width, height) of the image whose pixels those are.
         labels:    a name a region, for instance "red car 0.93"; by default their numbers.
+        names:     shorter ones that fit on the picture, "car 0.93"; by default the labels.
         name:      of the model, shown above.
         log_probs: of each word, in nats; or none.
         entropies: of the choice of each word, in nats; or none.
@@ -50,6 +51,7 @@ class Panel:
     log_probs: Sequence[float] = ()
     entropies: Sequence[float] = ()
     alternatives: Sequence[Sequence[tuple[str, float]]] = field(default=())
+    names: Sequence[str] = ()
 
     def __post_init__(self):
         weights, boxes = (torch.as_tensor(part).detach().cpu().float() for part in (self.weights, self.boxes))
@@ -60,14 +62,16 @@ class Panel:
             )
         if not bool(torch.isfinite(weights).all()) or bool((weights < 0).any()):
             raise ValueError("attention weights should be numbers from 0 on; some are negative, nan or infinite")
-        if self.labels and len(self.labels) != len(boxes):
-            raise ValueError(f"{len(boxes)} regions need as many labels, got {len(self.labels)}")
+        for name in ("labels", "names"):
+            if len(getattr(self, name)) not in (0, len(boxes)):
+                raise ValueError(f"{len(boxes)} regions need as many {name}, got {len(getattr(self, name))}")
         for name in ("log_probs", "entropies", "alternatives"):
             if len(getattr(self, name)) not in (0, len(self.words)):
                 raise ValueError(f"{name} should hold one entry for each of {len(self.words)} words, or none; "
                                  f"got {len(getattr(self, name))}")  # fmt: skip
         labels = [str(label) for label in self.labels] or [f"region {number}" for number in range(1, len(boxes) + 1)]
-        for name, value in (("weights", weights), ("boxes", boxes), ("labels", labels)):
+        names = [str(name) for name in self.names] or labels
+        for name, value in (("weights", weights), ("boxes", boxes), ("labels", labels), ("names", names)):
             object.__setattr__(self, name, value)
 
     @classmethod
@@ -75,12 +79,12 @@ class Panel:
         """The panel of a ``Told``, or of anything with words, weights and regions.
 
         Args:
-            told: has ``words``, ``weights`` (T, K), ``regions``, and perhaps ``labels``, ``log_probs``, ``entropies``
-                  and ``alternatives``.
+            told: has ``words``, ``weights`` (T, K), ``regions``, and perhaps ``labels``, ``names``, ``log_probs``,
+                  ``entropies`` and ``alternatives``.
             name: of the model.
         """
-        regions = told.regions
-        optional = {part: list(getattr(told, part, None) or ()) for part in ("log_probs", "entropies", "alternatives")}
+        regions, parts = told.regions, ("log_probs", "entropies", "alternatives", "names")
+        optional = {part: list(getattr(told, part, None) or ()) for part in parts}
         labels = list(getattr(told, "labels", None) or labels_of(regions))
         return cls(list(told.words), told.weights, regions.boxes, regions.image_size, labels, name, **optional)
 
@@ -96,6 +100,7 @@ class Panel:
             "aspect": width / height,
             "grid": all(GRID_LABEL.fullmatch(label) for label in self.labels),  # such names are for the bars only
             "labels": list(self.labels),
+            "names": list(self.names),
             "logProbs": [_finite(value) for value in self.log_probs],
             "entropies": [_finite(value) for value in self.entropies],
             "alternatives": [[[str(word), _finite(value)] for word, value in place] for place in self.alternatives],

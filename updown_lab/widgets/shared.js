@@ -84,15 +84,26 @@ function on(model, name, hear, endings) {
   endings.push(() => model.off(name, hear));
 }
 
-/** The box around every widget. Keys pressed in here are ours, not the notebook's. */
+/** The box around every widget. Keys pressed in here are ours, not the notebook's, but Ctrl+S must still save. */
 function makeRoot(el, kind, label, endings) {
   const root = make("section", { class: `updown updown-${kind}`, role: "group", "aria-label": label, tabindex: "-1",
     "data-lm-suppress-shortcuts": "true" });
-  root.addEventListener("keydown", (event) => event.stopPropagation());
+  const isCommand = (event) => event.ctrlKey || event.metaKey;
+  root.addEventListener("keydown", (event) => isCommand(event) || event.stopPropagation());
+  // JupyterLab looks at the document's door, before the key comes here, whether it may take it. We stand before it.
+  const allow = (event) => root.toggleAttribute("data-lm-suppress-shortcuts", !isCommand(event));
+  window.addEventListener("keydown", allow, true);
+  endings.push(() => window.removeEventListener("keydown", allow, true));
   el.append(root);
   followTheme(root, endings);
   endings.push(() => root.remove());
   return root;
+}
+
+/** Up to three panels stand in a row, more in rows of two: four beside each other would leave a hole. */
+function arrange(row, count) {
+  row.style.setProperty("--columns", count > 3 ? 2 : count || 1);
+  row.classList.toggle("ud-many", count > 3);
 }
 
 const ender = (endings) => () => endings.splice(0).forEach((end) => end());

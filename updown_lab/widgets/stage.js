@@ -7,11 +7,13 @@ class Stage {
    * @param url     of the picture
    * @param aspect  its width / height
    * @param boxes   Float32Array 4 a region, in shares of the picture
-   * @param labels  a name a region
+   * @param labels  a name a region, as it is written on the picture
    * @param colours a colour a region
+   * @param top     how many frames are wanted at once
    */
   constructor(url, aspect, boxes, labels, colours, top) {
-    Object.assign(this, { aspect, boxes, labels, colours, count: boxes.length / 4, lights: new Map() });
+    Object.assign(this, { aspect, boxes, labels, colours, count: boxes.length / 4, lights: new Map(),
+      room: { width: 0, height: 0 }, chosen: [], idle: false });
     this.veil = make("canvas", { class: "ud-veil", width: FINE, height: Math.max(1, Math.round(FINE / aspect)) });
     this.faint = make("div", { class: "ud-faint" });
     for (let region = 0; region < this.count; region++) {
@@ -21,9 +23,21 @@ class Stage {
     this.tags = this.frames.map(() => make("div", { class: "ud-tag" }, make("b"), make("span")));
     this.ghosts = make("div", { class: "ud-ghosts" });
     this.rubber = make("div", { class: "ud-rubber" });
-    this.node = make("div", { class: "ud-stage", "aria-hidden": "true" },
+    this.node = make("div", { class: "ud-stage", role: "img", "aria-label": this.told() },
       make("img", { src: url, alt: "", draggable: "false" }), this.veil, this.faint, this.ghosts, ...this.frames, ...this.tags, this.rubber);
     this.node.style.setProperty("--aspect", aspect);
+    // The size is kept, because asking for it after other panels were written costs a layout each. The observer goes
+    // with the node.
+    new ResizeObserver(([{ contentRect }]) => {
+      this.room = contentRect;
+      this.frame(this.chosen, this.idle);
+    }).observe(this.node);
+  }
+
+  /** What a screen reader hears of the picture. */
+  told() {
+    const names = this.labels.filter(Boolean).slice(0, 8), others = this.count - names.length;
+    return `the picture with ${this.count} regions${names.length ? `: ${names.join(", ")}` : ""}${names.length && others ? ` and ${others} others` : ""}`;
   }
 
   put(node, region) {
@@ -36,9 +50,12 @@ class Stage {
     return node;
   }
 
-  /** Regions that were taken away: dashed, for the memory. */
-  remember(boxes) {
-    this.ghosts.replaceChildren(...boxes.map((box) => this.place(make("i"), box)));
+  /** Regions that were taken away, hatched for the memory, and the last `own` ones, which were drawn by hand. */
+  remember(boxes, own = 0) {
+    const mine = Array.from({ length: own }, (_, number) => this.count - own + number);
+    this.own = this.count - own;
+    this.ghosts.replaceChildren(...boxes.map((box) => this.place(make("i"), box)),
+      ...mine.map((region) => this.put(make("i", { class: "ud-mine" }), region)));
   }
 
   /** Darken what got little; `full` is the light of an undimmed point, or 0 for the brightest one. */
@@ -65,6 +82,22 @@ class Stage {
     return sums;
   }
 
+  /**
+   * Light the places that lie in no region, and half of it those in nothing but regions that were missed.
+   * @returns the share of the picture in no region
+   */
+  unseen(missed) {
+    if (!this.lights.has("unseen 1")) {
+      const all = this.light(new Float32Array(this.count).fill(1)), few = new Float32Array(this.count);
+      for (const region of missed) few[region] = 1;
+      const ignored = this.light(few), light = all.map((sum, spot) => (sum ? (ignored[spot] === sum ? 0.5 : 0) : 1));
+      this.lights.set("unseen 1", this.veiled(light, 1));
+      this.nowhere = light.reduce((count, value) => count + (value === 1), 0) / light.length;
+    }
+    this.dim("unseen", this.lights, 1);
+    return this.nowhere;
+  }
+
   /** Light as a picture of the dark that is left. */
   veiled(light, full) {
     let most = full || 1e-9;
@@ -79,14 +112,17 @@ class Stage {
     return pixels;
   }
 
-  /** Frame some regions: a list of {region, strength in 0..1, number or ""}. */
-  frame(chosen) {
-    const room = { width: this.node.clientWidth, height: this.node.clientHeight }, taken = [];
-    this.node.classList.toggle("ud-looking", chosen.length > 0);
+  /** Frame some regions: a list of {region, strength in 0..1, number or ""}; faintly if nobody points at anything. */
+  frame(chosen, idle = false) {
+    Object.assign(this, { chosen, idle });
+    const { room } = this, taken = [];
+    this.node.classList.toggle("ud-looking", chosen.length > 0 && !idle);
+    this.node.classList.toggle("ud-idle", idle);
     this.frames.forEach((frame, rank) => {
       const tag = this.tags[rank], item = chosen[rank];
       frame.hidden = tag.hidden = !item;
       if (!item) return;
+      frame.classList.toggle("ud-hand", item.region >= this.own);
       this.put(frame, item.region).style.setProperty("--colour", this.colours[item.region]);
       frame.style.setProperty("--strength", (0.35 + 0.65 * item.strength).toFixed(3));
       frame.style.setProperty("--thick", `${(1 + 2.5 * item.strength).toFixed(2)}px`);
@@ -137,6 +173,17 @@ class Stage {
         Math.min(1, Math.max(0, value / (side ? frame.height : frame.width))));
     };
     let start = null, drawn = null;
+    const forget = () => {
+      start = drawn = null;
+      this.rubber.style.display = "none";
+      window.removeEventListener("keydown", cancel, true);
+    };
+    const cancel = (event) => {
+      if (event.key !== "Escape") return;
+      event.stopImmediatePropagation(); // this Escape is for the drag alone
+      event.preventDefault();
+      forget();
+    };
     this.node.addEventListener("pointerdown", (event) => {
       if (event.button === 0) start = spot(event);
     });
@@ -145,11 +192,13 @@ class Stage {
       if (!start) return point(this.under(x, y));
       const far = Math.hypot((x - start[0]) * this.node.clientWidth, (y - start[1]) * this.node.clientHeight);
       if (!drawn && far < 6) return;
-      if (!drawn) this.node.setPointerCapture(event.pointerId);
+      if (!drawn) {
+        this.node.setPointerCapture(event.pointerId);
+        window.addEventListener("keydown", cancel, true);
+      }
       drawn = [Math.min(x, start[0]), Math.min(y, start[1]), Math.max(x, start[0]), Math.max(y, start[1])];
       this.place(this.rubber, drawn).style.display = "block";
     });
-    const forget = () => ((start = drawn = null), (this.rubber.style.display = "none"));
     this.node.addEventListener("pointerup", (event) => {
       const [box, was] = [drawn, start];
       forget();
