@@ -9,9 +9,11 @@ import difflib
 import hashlib
 import json
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from updown_lab.choices import Checked, fits, number, one_of, refuse, refuse_missing
 from updown_lab.errors import ConfigError
 from updown_lab.files import read_json, write_json
 from updown_lab.settings import (
@@ -28,18 +30,22 @@ from updown_lab.settings import (
     WorldConfig,
 )
 
+#: Kinds of features that a run can learn on; N is a number, for N x N cells. ``vision/encoders.py`` makes them.
+FEATURES = ("regions", "grid-pretrained-N", "grid-detector-N", "oracle", "symbolic")
+
 
 @dataclass(frozen=True)
-class Config:
+class Config(Checked):
     """All numbers of one run."""
 
     name: str = "paper"
     seed: int = 1
     eyes_seed: int = 0  # of world, trunk and detector, where runs of many seeds share them; 0 takes ``seed``
     data: str = ""  # folder of real data; empty means the generated world
-    minimum_boxes: int = 1  # classes and attributes with fewer training boxes are left out
+    minimum_boxes: int = number(1, least=0)  # classes and attributes with fewer training boxes are left out
     encoders: tuple[str, ...] = ("regions", "grid-pretrained-10", "grid-detector-10")
-    feature_dtype: str = "float16"
+    stores: tuple[str, ...] = ()  # KIND=FOLDER: features that are there already, so that nobody has to look again
+    feature_dtype: str = one_of("float16", "float32")
     world: WorldConfig = WorldConfig()
     trunk: TrunkConfig = TrunkConfig()
     pretraining: TrainingConfig = TrainingConfig(steps=1, batch_size=64)
@@ -74,9 +80,18 @@ class Config:
     )
     decode: DecodeConfig = DecodeConfig()
 
+    def __post_init__(self):
+        super().__post_init__()
+        given = {pair.partition("=")[0] for pair in self.stores}  # nobody has to make those: any name will do
+        wrong = [kind for kind in self.encoders if not fits(kind, FEATURES) and kind not in given]
+        if wrong:
+            raise ConfigError(f"features are some of {', '.join(FEATURES)} with N a number like 7; got {wrong[0]!r}")
+        if len(set(self.encoders)) < len(self.encoders):
+            raise ConfigError(f"encoders names a kind of features twice: {', '.join(self.encoders)}")
+
 
 def preset(name: str) -> Config:
-    """The numbers of a named size: "paper", "tiny" or "photos".
+    """The numbers of a named size: "paper", "tiny", "photos" or another of ``presets.PRESETS``.
 
     Raises:
         ConfigError: unknown name; the message lists the known ones.
@@ -99,33 +114,44 @@ def override(config: Config, **changes) -> Config:
         changes: dotted name to value; text is converted to the type of the field.
 
     Raises:
-        ConfigError: an unknown name (the closest ones are listed) or a value of the wrong type.
+        ConfigError: an unknown name (the closest ones are listed), a value of the wrong type, or one that the setting
+            does not know: ``choices.py`` says how they are checked.
+        DataMissing: a file that is not there.
 
     >>> override(preset("paper"), **{"captioner.hidden_size": "64"}).captioner.hidden_size
     64
     """
+    return _changed(config, changes, "")
+
+
+def _changed(node, changes: Mapping[str, object], before: str):
+    """All changes of one group at once, so that two numbers that must fit each other may change together."""
+    own, deeper = {}, {}
     for path, value in changes.items():
-        config = _replace(config, path.split("."), value, path)
-    return config
+        name, _, rest = path.partition(".")
+        item = _setting(node, name, before + path)
+        current = getattr(node, name)
+        if dataclasses.is_dataclass(current):
+            if not rest:
+                raise ConfigError(f"{before + path!r} is a group; set one of its members, for instance "
+                                  f"{before}{path}.{dataclasses.fields(current)[0].name}")  # fmt: skip
+            deeper.setdefault(name, {})[rest] = value
+        elif rest:
+            raise ConfigError(f"{before + path!r}: {name!r} is a single value and has no members")
+        else:
+            own[name] = _convert(value, current, before + name)
+            refuse(item, own[name], before + name)
+            refuse_missing(item, own[name], before + name)
+    groups = {name: _changed(getattr(node, name), inner, f"{before}{name}.") for name, inner in deeper.items()}
+    return dataclasses.replace(node, **own, **groups)
 
 
-def _replace(node, parts: list[str], value, path: str):
-    names = [item.name for item in dataclasses.fields(node)]
-    if parts[0] not in names:
-        close = difflib.get_close_matches(parts[0], names, n=3, cutoff=0.4) or names
+def _setting(node, name: str, path: str) -> dataclasses.Field:
+    items = {item.name: item for item in dataclasses.fields(node)}
+    if name not in items:
+        close = difflib.get_close_matches(name, items, n=3, cutoff=0.4) or items
         raise ConfigError(f"no setting {path!r}; {type(node).__name__} knows: {', '.join(close)}")
-    current = getattr(node, parts[0])
-    if dataclasses.is_dataclass(current):
-        if len(parts) == 1:
-            raise ConfigError(f"{path!r} is a group; set one of its members, for instance {path}.{_first(current)}")
-        return dataclasses.replace(node, **{parts[0]: _replace(current, parts[1:], value, path)})
-    if len(parts) > 1:
-        raise ConfigError(f"{path!r}: {parts[0]!r} is a single value and has no members")
-    return dataclasses.replace(node, **{parts[0]: _convert(value, current, path)})
-
-
-def _first(node) -> str:
-    return dataclasses.fields(node)[0].name
+    return items[name]
 
 
 def _convert(value, current, path: str):

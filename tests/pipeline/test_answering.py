@@ -1,16 +1,21 @@
 """Files of questions, answered from a feature store as the challenge wants them."""
 
 import json
+from argparse import Namespace
 
 import pytest
 import torch
 
 from updown_lab.checkpoints import save_model
 from updown_lab.cli import main
-from updown_lab.config import VqaConfig, preset
+from updown_lab.commands.parsing import config_of
+from updown_lab.config import VqaConfig, override, preset, save_config
 from updown_lab.datasets.vqa import QuestionRecord, write_vqa
 from updown_lab.errors import DataInvalid
+from updown_lab.files import write_json
+from updown_lab.metrics.vqa_results import write_results
 from updown_lab.models.vqa import UpDownVqa
+from updown_lab.pipeline.plans import make_plan
 from updown_lab.pipeline.work import load_text_vqa, load_vqa, save_text_vqa
 from updown_lab.regions import Regions
 from updown_lab.store.writer import write_features
@@ -102,3 +107,42 @@ def test_a_folder_without_settings_needs_those_of_its_run(tmp_path):
     assert load_vqa(tmp_path, cfg).cfg == cfg.vqa
     with pytest.raises(DataInvalid, match="does not say how its model is built"):
         load_vqa(tmp_path)
+
+
+def question(number, kind, asked, answers):
+    return QuestionRecord(number, 1, asked + " it", kind, asked, answers[0], tuple(answers))
+
+
+def test_the_vqa_models_of_a_run_are_scored_on_its_own_questions(tmp_path, capsys):
+    """By hand: two of ten said red, (2 * 1/3 + 8 * 2/3) / 10 = 60 %; all said yes; the mean is 80."""
+    data, run = tmp_path / "data" / "vqa2", tmp_path / "run"
+    data.mkdir(parents=True)
+    records = [question(1, "yes/no", "is", ["yes"] * 10), question(2, "other", "what", ["red"] * 2 + ["blue"] * 8)]
+    write_vqa(records, data / "questions_test.json", data / "annotations_test.json")
+    config = override(preset("photos"), data=str(data.parent))
+    plan = make_plan(config, run)
+    save_config(config, run / "config.json")
+
+    assert main(["evaluate", "vqa", "--out", str(run)]) == 1
+    assert "train vqa" in capsys.readouterr().err
+    folder = plan.path("vqa-question-only")
+    write_results(folder / "results.json", {1: "yes", 2: "red"})
+    write_json(folder / "stage.json", {"fingerprint": plan.fingerprint(plan.find("vqa-question-only"))})
+    assert not main(["evaluate", "vqa", "--out", str(run)])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("vqa-question-only (")
+    assert [line.split() for line in lines[1:4]] == [["overall", "80.00"], ["other", "60.00"], ["yes/no", "100.00"]]
+    assert "is 100.00 (1); what 60.00 (1)" in lines[-1]
+
+
+def test_files_that_a_run_names_are_found_from_any_folder(tmp_path, monkeypatch):
+    """The run keeps whole paths, whatever was typed."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "glove.txt").write_text("red 1 2")
+    monkeypatch.chdir(tmp_path)
+
+    typed = ["data=data", "vqa.word_vectors=glove.txt", "vqa.embedding_size=2"]
+    config = config_of(Namespace(preset="photos", seed=None, changes=typed))
+
+    assert config.data == str(tmp_path / "data") and config.vqa.word_vectors == str(tmp_path / "glove.txt")

@@ -14,7 +14,7 @@ import pytest
 from updown_lab.config import load_config, preset
 from updown_lab.errors import ConfigError, UpdownError
 from updown_lab.pipeline import stages
-from updown_lab.pipeline.stages import run_plan
+from updown_lab.pipeline.stages import Plan, Stage, run_plan
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
@@ -98,6 +98,15 @@ def test_fingerprints_change_with_all_that_changes_the_result_and_nothing_else(t
     faster = replace(b, threads=2)
     assert plan(tmp_path, first.find("a"), faster).fingerprint(faster) == base  # how fast is not what
     assert family(tmp_path, b_setting=2).fingerprint(d) != first.fingerprint(d)  # through its need
+
+
+def test_upto_takes_the_first_word_of_names_for_all_that_begin_so(tmp_path):
+    names = ("eyes", "vqa-a", "vqa-b", "vqaish", "speech")
+    plan = Plan(tmp_path, tuple(Stage(name, "m:f", ("eyes",) if name == "vqa-b" else ()) for name in names), None)
+
+    assert [stage.name for stage in plan.upto("vqa").stages] == ["eyes", "vqa-a", "vqa-b"]
+    with pytest.raises(UpdownError, match="no stage 'vq'"):
+        plan.upto("vq")
 
 
 def test_upto_keeps_a_stage_and_its_needs_in_order(tmp_path):

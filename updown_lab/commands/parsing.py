@@ -7,6 +7,9 @@ from pathlib import Path
 
 from updown_lab.config import Config, override, preset
 from updown_lab.errors import ConfigError
+from updown_lab.presets import PRESETS
+
+PATHS = ("data", "vqa.word_vectors", "vqa.answers")  # settings that a run must find from any folder
 
 
 def command(commands, name: str, run: Callable[[Namespace], int | None], text: str) -> ArgumentParser:
@@ -29,7 +32,7 @@ def command(commands, name: str, run: Callable[[Namespace], int | None], text: s
 def run_options(parser: ArgumentParser) -> ArgumentParser:
     """Where a run lies and which numbers it has; read them with ``config_of``."""
     parser.add_argument("--out", default="runs/quickstart", help="folder of the run (default %(default)s)")
-    parser.add_argument("--preset", default="tiny", help="tiny, photos or paper (default %(default)s)")
+    parser.add_argument("--preset", default="tiny", help=f"{', '.join(PRESETS)} (default %(default)s)")
     parser.add_argument("--seed", type=int, help="the run's number")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="changes",
                         help="change one number, for instance captioner.hidden_size=64; may be repeated")  # fmt: skip
@@ -95,7 +98,10 @@ def config_of(options: Namespace, start: Config | None = None) -> Config:
     Raises:
         ConfigError: an unknown preset or number.
     """
-    config = override(start or preset(options.preset), **changes_of(options))
+    changes = changes_of(options)
+    changes |= {name: str(Path(changes[name]).resolve()) for name in PATHS if Path(changes.get(name, "")).name and
+                Path(changes[name]).exists()}  # fmt: skip
+    config = override(start or preset(options.preset), **changes)
     stores = (pair.partition("=") for pair in config.stores)  # a run must find them from any folder
     config = replace(config, stores=tuple(f"{kind}={Path(folder).resolve()}" for kind, _, folder in stores))
     return replace(config, seed=options.seed) if options.seed is not None else config

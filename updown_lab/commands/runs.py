@@ -19,7 +19,8 @@ def add(commands) -> None:
     world.add_argument("--images", type=int, default=600, help="training pictures; a sixth as many test pictures")
     world.add_argument("--seed", type=int, default=1)
     train = run_options(command(commands, "train", train_stage, "run one stage of a run, and what it needs"))
-    train.add_argument("stage", help="for instance detector, captions-regions-scst, vqa-regions")
+    train.add_argument("stage", help="for instance detector, captions-regions-scst, vqa-regions; or vqa, "
+                       "captions: all whose name begins so")  # fmt: skip
 
 
 def _run(config: Config, out: str, workers: int, target: str = "report") -> Path:

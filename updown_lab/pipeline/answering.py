@@ -8,7 +8,10 @@ from updown_lab.errors import ConfigError, DataMissing
 from updown_lab.metrics.vqa_results import read_results, write_results
 from updown_lab.models.ensemble import TextVqa, VqaEnsemble
 from updown_lab.models.imports import import_vqa
-from updown_lab.pipeline.work import best_device, load_text_vqa
+from updown_lab.pipeline.finished import FinishedRun
+from updown_lab.pipeline.scoring import score_file
+from updown_lab.pipeline.sources import open_source
+from updown_lab.pipeline.work import ANNOTATIONS, QUESTIONS, best_device, load_text_vqa
 from updown_lab.store.feature_store import FeatureStore
 from updown_lab.training.answering import answer_questions
 
@@ -60,3 +63,25 @@ def answer_file(
     write_results(out, {record.question_id: answer for record, (answer, _) in zip(records, told, strict=True)})
     read_results(out, [record.question_id for record in records])
     return len(records), sum(sure for _, sure in told) / len(told)
+
+
+def score_run(folder: Path | str) -> list[str]:
+    """Lines with the official scores of all VQA models of a run on its own test questions.
+
+    Raises:
+        DataMissing: no such run, or none of its VQA stages is done.
+        DataInvalid: results that the server would refuse.
+    """
+    run = FinishedRun(folder)
+    plan = run.plan
+    done = [stage.name for stage in plan.stages if stage.name.startswith("vqa-") and plan.is_done(stage)]
+    if not done:
+        raise DataMissing(f"no VQA stage of {folder} is done; train them with: updown-lab train vqa --out {folder}")
+    files = open_source(run.config, plan.path("world")).question_files("test")
+    lines = []
+    for name in done:
+        place = plan.path(name)
+        questions, annotations = files or (place / QUESTIONS, place / ANNOTATIONS)
+        scored = score_file(place / "results.json", None, str(questions), str(annotations))
+        lines += [f"{name} ({place / 'results.json'})", *(f"  {line}" for line in scored)]
+    return lines

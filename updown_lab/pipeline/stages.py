@@ -62,16 +62,17 @@ class Plan:
         return next(stage for stage in self.stages if stage.name == name)
 
     def upto(self, *names: str) -> "Plan":
-        """The stages of these names and all that they need.
+        """The stages of these names and all that they need; "vqa" means all whose name begins with "vqa-".
 
         Raises:
             UpdownError: there is no such stage; the message lists them.
         """
-        known = [stage.name for stage in self.stages]
+        known, wanted, open_ones = [stage.name for stage in self.stages], set(), []
         for name in names:
-            if name not in known:
+            family = [name] if name in known else [other for other in known if other.startswith(f"{name}-")]
+            if not family:
                 raise UpdownError(f"no stage {name!r}; this run has: {', '.join(known)}")
-        wanted, open_ones = set(), list(names)
+            open_ones += family
         while open_ones:
             wanted.add(name := open_ones.pop())
             open_ones += self.find(name).needs
