@@ -168,10 +168,13 @@ def test_a_thing_is_named_with_all_that_it_is_surely_like():
 def test_regions_of_a_run_have_the_names_of_its_detector(run, image):
     speaker = Speaker.of(run)
 
-    labels = speaker.labels(speaker.see(image))
+    regions = speaker.see(image)
+    labels, names = speaker.labels(regions), speaker.names(regions)
 
     assert all(any(name in label.split() for name in OBJECTS) for label in labels)
-    assert {word for label in labels for word in label.split()[:-1]} <= {*OBJECTS, *ATTRIBUTES}
+    assert {word.rstrip(",") for label in labels for word in label.split()[:-1]} <= {*OBJECTS, *ATTRIBUTES}
+    assert all(label.endswith(name) and name.split()[0] in OBJECTS for label, name in zip(labels, names))
+    assert list(speaker.describe(regions).names) == names
 
 
 def test_a_place_of_your_own_has_the_features_that_a_proposal_there_would_have(run, image):

@@ -100,6 +100,5 @@ def _likeliest(found: Detections) -> Regions:
     attribute_scores, attributes = everything.max(1)
     attributes = attributes.masked_fill(attributes == found.attributes.shape[1], -1)
     boxes = found.boxes(classes)
-    return Regions(
-        found.features, boxes, found.image_size, "all proposals", classes, scores, attributes, attribute_scores
-    )
+    opinions = (classes, scores, attributes, attribute_scores, found.attributes)
+    return Regions(found.features, boxes, found.image_size, "all proposals", *opinions)
