@@ -9,23 +9,43 @@ from updown_lab.errors import ConfigError
 from updown_lab.presets import PRESETS
 
 
-def leaves(node, prefix: str = ""):
-    """(dotted name, value) of every single number."""
+def settings(node, prefix: str = ""):
+    """(dotted name, field, value) of every single number."""
     for item in dataclasses.fields(node):
         value = getattr(node, item.name)
         if dataclasses.is_dataclass(value):
-            yield from leaves(value, f"{prefix}{item.name}.")
+            yield from settings(value, f"{prefix}{item.name}.")
         else:
-            yield prefix + item.name, value
+            yield prefix + item.name, item, value
 
 
-def another(value):
-    """A different value of the same type."""
+def leaves(node):
+    """(dotted name, value) of every single number."""
+    return ((name, value) for name, _, value in settings(node))
+
+
+#: Where another value must fit a neighbour's.
+FITTING = {"encoders": ("oracle",), "trunk.stride_in": "3x3", "decode.groups": 5, "detector.anchor_boxes": (0.0,) * 4,
+           "detector.box_weights": (1.0,) * 4, "trunk.weights": "none"}  # fmt: skip
+
+
+def another(name, item, value):
+    """A different value that the setting may have."""
+    if name in FITTING:
+        return FITTING[name]
+    if "packages" in item.metadata:
+        return __file__
+    if "known" in item.metadata:
+        return next(word for word in item.metadata["known"] if word != value)
     if isinstance(value, bool):
         return not value
     if isinstance(value, tuple):
         return (*value, value[0] if value else 1.0)
-    return value + ("x" if isinstance(value, str) else 1)
+    if isinstance(value, str):
+        return value + "x"
+    return (
+        value / 2 if {"most", "below"} & {word.split()[-1] for word in item.metadata.get("limits", ())} else value + 1
+    )
 
 
 def test_the_defaults_are_the_numbers_of_the_paper():
@@ -129,8 +149,13 @@ def test_unknown_settings_in_a_file_are_refused():
 
 
 def test_every_single_setting_changes_the_fingerprint():
-    tiny = c.preset("tiny")
-    changed = [c.fingerprint(c.override(tiny, **{path: another(value)})) for path, value in leaves(tiny)]
+    tiny = c.override(c.preset("tiny"), **{"trunk.block": "Bottleneck", "trunk.stride_in": "1x1",
+                                          "captioner.dropout": 0.5, "vqa.attention_dropout": 0.5,
+                                          "teaching.label_smoothing": 0.5,
+                                          "teaching.scheduled_sampling": 0.5})  # fmt: skip
+    changed = [c.fingerprint(c.override(tiny, **{name: another(name, item, value)}))
+               for name, item, value in settings(tiny) if name != "trunk.block"]  # fmt: skip
+    changed.append(c.fingerprint(c.override(tiny, **{"trunk.block": "BasicBlock", "trunk.stride_in": "3x3"})))
 
     assert len({c.fingerprint(tiny), *changed}) == len(changed) + 1
     assert all(len(digits) == 12 and int(digits, 16) >= 0 for digits in changed)

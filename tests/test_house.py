@@ -26,7 +26,7 @@ FLOORS = (
     ("door",),
 )
 SHARED = {
-    **dict.fromkeys(("", "config", "settings", "errors", "files", "pickles", "regions"), "ground"),
+    **dict.fromkeys(("", "config", "settings", "choices", "errors", "files", "pickles", "regions"), "ground"),
     **dict.fromkeys(("text", "presets", "checkpoints", "progress"), "ground"),
     "commands": "door", "cli": "door", "__main__": "door",
 }  # fmt: skip

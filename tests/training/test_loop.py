@@ -289,9 +289,9 @@ def test_nothing_to_train_on_is_said_plainly():
 
 
 def test_unknown_optimisers_and_schedules_are_answered_with_the_known_ones(tmp_path):
-    with pytest.raises(ConfigError, match=r"no optimiser 'adma'; known: sgd, adam, adamw, adamax, adadelta"):
+    with pytest.raises(ConfigError, match=r"optimiser is one of sgd, adam, adamw, adamax, adadelta; got 'adma'"):
         Lesson("adma").fit(tmp_path)
-    with pytest.raises(ConfigError, match=r"no schedule 'cosinus'; known: constant, linear, cosine, step"):
+    with pytest.raises(ConfigError, match=r"schedule is one of linear, constant, cosine, step; got 'cosinus'"):
         Lesson(schedule="cosinus").fit(tmp_path)
 
 

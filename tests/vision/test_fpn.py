@@ -71,7 +71,7 @@ def test_the_number_of_regions_obeys_the_three_limits(model, picture):
         return CocoEncoder(model, everything(**limits)).encode([picture])[0].count
 
     assert count(confidence=middle) == 6 == int((every.scores >= middle).sum())
-    assert count(confidence=2.0, minimum=3) == 3
+    assert count(confidence=1.0, minimum=3) == 3
     assert count(maximum=4) == 4
 
 

@@ -218,5 +218,5 @@ def test_the_boxes_of_a_selection_are_the_ones_asked_for():
             chosen, boxes = select_detections(detections, replace(cfg, boxes=kind))
             expected = FAR[chosen.rows] + step * chosen.classes[:, None] * torch.tensor([1.0, 0, 1, 0])
             torch.testing.assert_close(boxes, expected)
-    with pytest.raises(ConfigError, match="'proposal' or 'regressed'"):
-        select_detections(detections, replace(cfg, boxes="both"))
+    with pytest.raises(ConfigError, match=r"selection\.boxes is one of proposal, regressed; got 'both'"):
+        replace(cfg, boxes="both")

@@ -135,7 +135,7 @@ def test_caffes_pixels_are_blue_first_and_without_deviation():
         ({"stride_in": "1x1", "block": "BasicBlock"}, "Bottleneck"),
         ({"stride_in": "first"}, "3x3"),
         ({"pool_edge": "floor"}, "padded"),
-        ({"head_dilation": 0}, "1 or more"),
+        ({"head_dilation": 0}, "at least 1"),
         ({"colours": "grb"}, "bgr"),
         ({"family": "vgg"}, "efficientnet_lite0"),
         ({"weights": "pypi"}, "torchvision"),

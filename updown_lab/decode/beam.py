@@ -9,7 +9,6 @@ from updown_lab.decode.captions import Caption, Speaker
 from updown_lab.decode.rules import Rule, rules_of
 from updown_lab.decode.search import Turn, begin, extend, retell, settle
 from updown_lab.decode.together import together
-from updown_lab.errors import ConfigError
 from updown_lab.text import END, PAD, START, Vocabulary
 
 
@@ -70,7 +69,7 @@ def beam_search(
         if none has ended, the unfinished ones are returned. While ended ones compete, cut-off ones come last.
 
     Raises:
-        ConfigError: an impossible setting.
+        ConfigError: a setting that is about words, without ``vocabulary``.
         ValueError: ``prefix`` holds something that is no word, or is longer than a caption.
         DataInvalid: the captioner's log-probabilities are not numbers.
 
@@ -98,32 +97,7 @@ def beam_search(
     return retell(beams, turns, found, mask, cfg)
 
 
-_RANGES = (
-    ("beam_size", 1, "at least 1"),
-    ("maximum_words", 1, "at least 1"),
-    ("groups", 1, "at least 1"),
-    ("minimum_words", 0, "0 or more"),
-    ("length_power", 0, "0 or more: else a longer caption would be worth less for its length"),
-    ("diversity", 0, "0 or more: a word may lose by being said elsewhere, not win"),
-    ("captions", 0, "0 (all) or more"),
-    ("alternatives", 0, "0 or more"),
-)
-_CHOICES = {"length_norm": ("none", "average", "gnmt"), "finished": ("compete", "collect")}
-
-
 def _check(cfg: DecodeConfig, prefix: Sequence[int]) -> None:
-    for name, least, right in _RANGES:
-        if not getattr(cfg, name) >= least:
-            raise ConfigError(f"decode.{name} should be {right}; it is {getattr(cfg, name)}")
-    for name, known in _CHOICES.items():
-        if getattr(cfg, name) not in known:
-            raise ConfigError(f"decode.{name} should be one of {', '.join(known)}; it is {getattr(cfg, name)!r}")
-    if cfg.beam_size % cfg.groups:
-        raise ConfigError(f"decode.beam_size={cfg.beam_size} beams cannot be shared by decode.groups={cfg.groups}")
-    if cfg.minimum_words > cfg.maximum_words:
-        raise ConfigError(
-            f"decode.minimum_words={cfg.minimum_words} is more than decode.maximum_words={cfg.maximum_words}"
-        )
     if {PAD, START, END} & set(prefix):
         raise ValueError(f"a prefix holds words, without <pad>, <start> and <end>; got {list(prefix)}")
     if len(prefix) > cfg.maximum_words:

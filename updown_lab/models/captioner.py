@@ -8,19 +8,13 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from updown_lab.config import CaptionerConfig
-from updown_lab.errors import ConfigError, DataInvalid
+from updown_lab.errors import DataInvalid
 from updown_lab.models.attention import TopDownAttention, blank_padding, mean_region
 from updown_lab.models.standardise import Projection, Standardise, box_geometry
 from updown_lab.regions import RegionBatch
 from updown_lab.text import PAD, START
 
 GEOMETRY = 5  # numbers a box
-CHOICES = {
-    "normalise": ("none", "all", "attended"),
-    "attention": ("soft", "uniform", "none"),
-    "initialisation": ("uniform", "normal"),
-    "batch_norm": (0, 1, 2),
-}
 
 
 def shift_right(targets: Tensor) -> Tensor:
@@ -155,7 +149,6 @@ class UpDownCaptioner(nn.Module):
 
     def __init__(self, cfg: CaptionerConfig, vocabulary_size: int, feature_dim: int):
         super().__init__()
-        _refuse_unknown(cfg)
         hidden, given = cfg.hidden_size, feature_dim + GEOMETRY * cfg.geometry
         seen = cfg.projection_size or given
         self.cfg = cfg
@@ -311,16 +304,6 @@ class UpDownCaptioner(nn.Module):
             raise ValueError("each caption must begin with START; make words with shift_right(targets)")
         if len(image_rows) and int(image_rows.max()) >= len(regions):
             raise ValueError(f"image_rows names image {int(image_rows.max())} but there are {len(regions)}")
-
-
-def _refuse_unknown(cfg: CaptionerConfig) -> None:
-    for name, known in CHOICES.items():
-        if getattr(cfg, name) not in known:
-            raise ConfigError(f"captioner.{name} is {getattr(cfg, name)!r}; known: {', '.join(map(str, known))}")
-    if not 0 <= cfg.dropout < 1:
-        raise ConfigError(f"captioner.dropout is a share from 0 to below 1, got {cfg.dropout}")
-    if cfg.batch_norm == 2 and not cfg.projection_size:
-        raise ConfigError("captioner.batch_norm=2 stands behind the projection: set captioner.projection_size too")
 
 
 def _unpack(data: Tensor, packed: PackedSequence, total: int) -> Tensor:

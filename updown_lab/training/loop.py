@@ -162,10 +162,6 @@ class Trainer:
 
 def _check(cfg: TrainingConfig) -> None:
     """Settings that would fail later, or quietly do something else."""
-    if cfg.optimiser not in OPTIMISERS:
-        raise ConfigError(f"no optimiser {cfg.optimiser!r}; known: {', '.join(OPTIMISERS)}")
-    if cfg.accumulate < 1:
-        raise ConfigError(f"accumulate is 1 or more, got {cfg.accumulate}")
     shares = cfg.accumulate * distributed.processes()
     if cfg.batch_size % shares:
         raise ConfigError(f"batch_size {cfg.batch_size} is not a multiple of {shares} (processes x accumulate); take "
@@ -216,7 +212,7 @@ def fit(
 
     Raises:
         UpdownError: the loss stopped being finite, or another process is gone.
-        ConfigError: unknown optimiser, schedule or precision; a batch that cannot be shared equally.
+        ConfigError: a batch that cannot be shared equally.
         DataInvalid: the folder's checkpoint does not fit.
         KeyboardInterrupt: after an interrupt, with everything saved.
     """

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from updown_lab.config import Config
 from updown_lab.decode import Caption, beam_search, greedy, sample
-from updown_lab.errors import ConfigError, UpdownError
+from updown_lab.errors import UpdownError
 from updown_lab.files import write_json
 from updown_lab.metrics.reward import Reward
 from updown_lab.models.captioner import UpDownCaptioner, shift_right
@@ -64,12 +64,9 @@ def train_self_critical(
         folder:     for checkpoints, ``panel.json`` before the first update, and ``document_frequencies.npz``.
 
     Raises:
-        ConfigError: an unknown form.
         DataInvalid: the folder's document frequencies are of another vocabulary, tokeniser or split.
         UpdownError: the reward is zero everywhere, so that nothing could be learned.
     """
-    if cfg.scst.form not in FORMS:
-        raise ConfigError(f"scst.form is one of {', '.join(FORMS)}, got {cfg.scst.form!r}")
     kind, baseline = FORMS[cfg.scst.form]
     settings, words = cfg.scst.training, cfg.captioner.maximum_words
     batches = Batches(len(train), settings.batch_size, cfg.seed + 1)

@@ -79,16 +79,11 @@ class CellAnchors(AnchorGenerator):
 def anchor_generator(cfg: DetectorConfig, stride: int) -> AnchorGenerator:
     """The anchors that a configuration means: its own boxes, or a formula.
 
-    Raises:
-        ConfigError: unknown formula, or boxes that are not fours of numbers.
-
     >>> anchor_generator(DetectorConfig(anchors="caffe"), 16).num_anchors_per_location()
     [12]
     """
     if cfg.anchor_boxes:
         boxes = [float(number) for number in cfg.anchor_boxes]
-        if len(boxes) % 4:
-            raise ConfigError(f"detector.anchor_boxes needs four numbers an anchor, got {len(boxes)} numbers")
         return CellAnchors(torch.tensor(boxes).view(-1, 4), stride)
     if cfg.anchors == "torchvision":
         return AnchorGenerator((tuple(cfg.anchor_sizes),), (tuple(cfg.anchor_ratios),))

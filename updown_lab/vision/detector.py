@@ -12,9 +12,8 @@ from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import Conv2dNormActivation
 
 from updown_lab.config import DetectorConfig
-from updown_lab.errors import ConfigError
 from updown_lab.vision import pixels
-from updown_lab.vision.anchors import KINDS, anchor_generator
+from updown_lab.vision.anchors import anchor_generator
 from updown_lab.vision.attributes import AttributeHead, attribute_loss
 from updown_lab.vision.detections import Detections, clip_boxes
 from updown_lab.vision.images import batches_of_one_size
@@ -25,13 +24,6 @@ __all__ = ["BottomUpDetector", "Detections"]
 
 PROPOSAL_WIDTH = 512  # channels between the body's map and objectness, as in the authors' network
 NUMBERS_AT_ONCE = 2**24  # of pooled map held at test: 64 MB, or 83 regions of the paper's size
-WORDS = {  # settings that are words, and the words they know
-    "resize": pixels.METHODS,
-    "anchors": KINDS,
-    "roi_pooling": tuple(POOLINGS),
-    "background": ("first", "last"),
-    "attribute_softmax": ("all", "real"),
-}
 
 
 class BottomUpDetector(nn.Module):
@@ -58,11 +50,6 @@ class BottomUpDetector(nn.Module):
 
     def __init__(self, trunk: Trunk, cfg: DetectorConfig, classes: int, attributes: int):
         super().__init__()
-        for name, words in WORDS.items():
-            if getattr(cfg, name) not in words:
-                raise ConfigError(f"detector.{name} is one of {', '.join(words)}; got {getattr(cfg, name)!r}")
-        if len(cfg.box_weights) != 4:
-            raise ConfigError(f"detector.box_weights are four numbers, for x, y, w and h; got {cfg.box_weights}")
         self.trunk, self.cfg = trunk, cfg
         self.published = None  # names, settings and notes, if ``load_visual_genome_detector`` made it
         self.classes, self.attributes = classes, attributes

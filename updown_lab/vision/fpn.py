@@ -103,7 +103,7 @@ class CocoEncoder:
         cfg:   ``confidence``, ``minimum`` and ``maximum``; its rule and ladder are not used.
 
     >>> model = load_coco_detector(None, min_size=64, max_size=96)
-    >>> (regions,) = CocoEncoder(model, SelectionConfig(maximum=3)).encode([torch.rand(3, 48, 60)])
+    >>> (regions,) = CocoEncoder(model, SelectionConfig(minimum=1, maximum=3)).encode([torch.rand(3, 48, 60)])
     >>> regions.features.shape[1], regions.count <= 3, len(COCO_CLASSES)
     (1024, True, 90)
     """

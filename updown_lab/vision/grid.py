@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from updown_lab.config import GridConfig
-from updown_lab.errors import ConfigError
 from updown_lab.regions import Regions
 from updown_lab.vision.detector import BottomUpDetector
 from updown_lab.vision.pixels import resize_image, target_size
@@ -30,16 +29,9 @@ class GridEncoder:
         size:    N.
         source:  name of the regions.
         cfg:     ``image_side`` resizes every image to a square first, ``pooling`` is one of the three words above.
-
-    Raises:
-        ConfigError: an unknown word, or a side that is negative.
     """
 
     def __init__(self, network: Trunk | BottomUpDetector, size: int, source: str, cfg: GridConfig):
-        if cfg.pooling not in POOLINGS:
-            raise ConfigError(f"grid.pooling is one of {', '.join(POOLINGS)}; got {cfg.pooling!r}")
-        if cfg.image_side < 0:
-            raise ConfigError(f"grid.image_side is 0 (keep the size) or a number of pixels, got {cfg.image_side}")
         self.network, self.size, self.source, self.cfg = network, size, source, cfg
         self.trunk: nn.Module = getattr(network, "trunk", network)
         self.feature_dim = self.trunk.feature_dim

