@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from updown_lab.analysis.mistakes import CASES, sort_nouns
+from updown_lab.analysis.mistakes import CASES, sort_captions, sort_nouns
+from updown_lab.metrics.grounding import GroundedCaption, grounding
 from updown_lab.vision.grid import grid_boxes
 
 NOUNS = {"cat": "cat", "kitten": "cat", "cats": "cat", "cup": "cup", "hat": "hat"}
@@ -83,3 +84,20 @@ def test_a_picture_without_things_or_regions_has_inventions_only():
 def test_shapes_that_disagree_are_refused():
     with pytest.raises(ValueError, match=r"\(1 words, 3 regions\), got \(1, 2\)"):
         sort_nouns(torch.ones(1, 2), REGIONS, ["cat"], THERE, NOUNS)
+
+
+def test_a_table_of_captions_agrees_with_the_pointing_games_own_count():
+    looks = [[0.5, 0.2, 0.3], [0.2, 0.8, 0.0], [0.1, 0.6, 0.3]]
+    first = GroundedCaption(torch.tensor(looks), REGIONS, ["kitten", "cup", "hat"], THERE)
+    second = GroundedCaption(torch.tensor(looks[:1]), REGIONS, ["hat"], THERE, {"hat"})  # mentioned, not boxed
+
+    table = sort_captions({8: first, 9: second}, NOUNS)
+
+    assert table["case"].tolist() == ["right", "right", "misnamed"] and table["image_id"].tolist() == [8, 8, 8]
+    assert 1 - table["there"].mean() == pytest.approx(grounding([first], NOUNS)["hallucination"][0])
+
+
+def test_a_table_without_nouns_has_its_columns_all_the_same():
+    assert list(sort_captions({}, NOUNS)) == [
+        "image_id", "position", "word", "category", "case", "looked", "region", "there"
+    ]  # fmt: skip

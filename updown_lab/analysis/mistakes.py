@@ -1,12 +1,13 @@
 """What is wrong with a wrong word: the eyes, or the mouth? The nouns of a caption sorted into four cases."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import NamedTuple
 
+import pandas as pd
 import torch
 from torch import Tensor
 
-from updown_lab.metrics.grounding import Objects
+from updown_lab.metrics.grounding import GroundedCaption, Objects
 from updown_lab.metrics.naming import named
 
 CASES = ("right", "lucky", "misnamed", "invented")
@@ -90,6 +91,31 @@ def sort_nouns(
         region = int(here.argmax()) if len(boxes) else -1
         found.append(SortedNoun(position, word, category, case, looked, region))
     return found
+
+
+def sort_captions(
+    captions: Mapping[Hashable, GroundedCaption], nouns: Mapping[str, str], enough: float = 0.5
+) -> pd.DataFrame:
+    """The nouns of many captions in one table, see ``sort_nouns``.
+
+    Args:
+        captions: {image id: the caption, where it looked, and what is there}.
+        nouns, enough: as for ``sort_nouns``.
+
+    Returns:
+        A row a noun: "image_id", what ``SortedNoun`` holds, and "there", whether the thing is in the image.
+
+    >>> here = [0.0, 0, 4, 4]
+    >>> seen = GroundedCaption(torch.ones(2, 1), torch.tensor([here]), ["dog", "cat"], [({"dog"}, here)])
+    >>> sort_captions({7: seen}, {"dog": "dog", "cat": "cat"})[["image_id", "word", "case", "there"]].values.tolist()
+    [[7, 'dog', 'right', True], [7, 'cat', 'misnamed', False]]
+    """
+    rows = [
+        (image, *noun, noun.case in CASES[:2])
+        for image, (weights, boxes, words, objects, mentioned) in captions.items()
+        for noun in sort_nouns(weights, boxes, words, objects, nouns, enough, mentioned)
+    ]
+    return pd.DataFrame(rows, columns=["image_id", *SortedNoun._fields, "there"])
 
 
 def _inside(boxes: Tensor, objects: Objects) -> Tensor:
