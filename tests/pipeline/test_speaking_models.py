@@ -156,13 +156,15 @@ def test_regions_are_named_by_what_they_are_or_where_they_lie():
 
 def test_a_thing_is_named_with_all_that_it_is_surely_like():
     names = ["red", "plain", "large", "striped", "blue"]
-    opinions = torch.tensor([[0.3, 0.4, 0.2, 0.05, 0.0], [0.16, 0.17, 0.18, 0.19, 0.2], [0.1, 0.3, 0.0, 0.0, 0.0]])
-    seen = Regions(torch.zeros(3, 1), torch.zeros(3, 4), (9, 9), "regions", torch.zeros(3, dtype=torch.long),
-                   attributes=torch.tensor([1, 4, -1]), attribute_probabilities=opinions)  # fmt: skip
+    opinions = torch.tensor([[0.3, 0.4, 0.2, 0.05, 0], [0.16, 0.17, 0.18, 0.19, 0.2], [0.1, 0.3, 0, 0, 0],
+                             [0.2, 0.5, 0, 0, 0]])  # fmt: skip
+    seen = Regions(torch.zeros(4, 1), torch.zeros(4, 4), (9, 9), "regions", torch.zeros(4, dtype=torch.long),
+                   attributes=torch.tensor([1, 4, -1, 1]), attribute_probabilities=opinions)  # fmt: skip
 
-    # 0.05 is too little; three are enough; where "no attribute" has 0.6 nothing is named
-    assert labels_of(seen, ["cat"], names) == ["plain, red, large cat", "blue, striped, large cat", "cat"]
-    assert labels_of(replace(seen, attribute_probabilities=None), ["cat"], names) == ["plain cat", "blue cat", "cat"]
+    # 0.05 is too little; three are enough; "no attribute" has 0.6 and is likelier than all; or 0.3 and than red
+    assert labels_of(seen, ["cat"], names) == ["plain, red, large cat", "blue, striped, large cat", "cat", "plain cat"]
+    alone = labels_of(replace(seen, attribute_probabilities=None), ["cat"], names)
+    assert alone == ["plain cat", "blue cat", "cat", "plain cat"]
 
 
 def test_regions_of_a_run_have_the_names_of_its_detector(run, image):

@@ -95,8 +95,8 @@ def region_label(
     """What one region is, in words: its attributes, its class and how sure the detector is of the class.
 
     A thing is green and plain at once, and training divides the detector's opinion among all that is true of a region
-    (``attribute_loss``). So the likeliest attribute is named, and up to two more from a probability of 0.15 on, if
-    the regions know them; those from a store know the likeliest alone.
+    (``attribute_loss``). So the likeliest attribute is named, and up to two more that are likelier than "no attribute"
+    and have a probability from 0.15 on, if the regions know them; those from a store know the likeliest alone.
 
     >>> import torch
     >>> one = Regions(torch.zeros(1, 2), torch.zeros(1, 4), (4, 4), "demo", torch.tensor([1]), torch.tensor([0.934]),
@@ -127,7 +127,8 @@ def _attributes_of(regions: Regions, number: int) -> list[int]:
     if regions.attribute_probabilities is None:
         return [first]
     sure, likeliest = regions.attribute_probabilities[number].sort(descending=True, stable=True)
-    more = [one for one, share in zip(likeliest.tolist(), sure.tolist()) if share >= SHARE and one != first]
+    bar = max(SHARE, 1 - float(sure.sum()))  # what is left is "no attribute"
+    more = [one for one, share in zip(likeliest.tolist(), sure.tolist()) if share >= bar and one != first]
     return [first, *more][:MOST_ATTRIBUTES]
 
 
