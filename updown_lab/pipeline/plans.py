@@ -3,16 +3,18 @@
 Imports nothing heavy: the process that only starts others stays small.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from updown_lab.config import Config
 from updown_lab.errors import ConfigError
+from updown_lab.pipeline.contents import content
 from updown_lab.pipeline.stages import Plan, Stage
 
 _WORK = "updown_lab.pipeline.work:"
 BLIND = "question-only"
 OBJECTIVES = ("cross-entropy", "scst")
-JUDGED = ("metrics", "grounding", "speech")  # what judging writes of captions
+JUDGED = ("metrics", "grounding", "speech", "items")  # what judging writes of captions
 CAFFE_FOLDER = "bu_features_demo"
 
 
@@ -53,14 +55,26 @@ def has_caffe_features(config: Config) -> bool:
     return bool(config.data) and any(Path(config.data, CAFFE_FOLDER).glob("*.tsv"))
 
 
-def _data(config: Config) -> tuple:
-    """What identifies real data: its folder and the sizes of its annotation files."""
+def _data(config: Config, *parts: str) -> tuple:
+    """What identifies real data: the content of its annotation files, wherever they lie."""
     if not config.data:
         return ()
-    files = sorted(
-        path for part in ("vg_core", "vg_vocab", "coco_core") for path in Path(config.data, part).glob("*.*")
-    )
-    return (config.data, [[path.name, path.stat().st_size] for path in files])
+    folders = [Path(config.data, part) for part in parts or ("vg_core", "vg_vocab", "coco_core")]
+    files = sorted(path for folder in folders for path in folder.glob("*.*") if path.is_file())
+    return ([[f"{path.parent.name}/{path.name}", content(path)] for path in files],)
+
+
+def _vqa(config: Config):
+    """The VQA model's settings, with the content of the files that they name instead of their place.
+
+    Raises:
+        ConfigError: questions that nobody asked.
+    """
+    if config.vqa.genome_questions and not config.data:
+        raise ConfigError("vqa.genome_questions=true adds Visual Genome's questions to those of real data, and the "
+                          "generated world has no others; take it out, or give --data")  # fmt: skip
+    files = {name: getattr(config.vqa, name) for name in ("word_vectors", "answers")}
+    return replace(config.vqa, **{name: content(file) for name, file in files.items() if file not in ("", "pypi")})
 
 
 def _eyes(config: Config, world: tuple[str, ...]) -> list[Stage]:
@@ -137,5 +151,5 @@ def _language(config: Config, kind: str, world: tuple[str, ...]) -> list[Stage]:
 
 
 def _answers(config: Config, kind: str, needs: tuple[str, ...]) -> list[Stage]:
-    settings = (config.vqa, config.vqa_training, config.seed, *_data(config))
+    settings = (_vqa(config), config.vqa_training, config.seed, *_data(config), *_data(config, "vqa2"))
     return [Stage(f"vqa-{kind}", _WORK + "learn_answers", needs, settings, kind)]
