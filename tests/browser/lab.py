@@ -13,8 +13,6 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
-from chromium import chromium
-
 HOUSE = Path(__file__).parents[2]
 PATIENCE = 120  # seconds; a cold start on two busy cores
 
@@ -44,6 +42,8 @@ def lab_pages(folder: Path):
     A page's ``faults`` are the errors of its console and of its scripts, and what it asked of other machines. ``by``
     is where the notebook is opened: "lab/tree", or "notebooks" for Notebook 7.
     """
+    from chromium import chromium  # of tests/widgets, which every test here puts on the path
+
     with jupyter_lab(folder) as (address, token), chromium() as browser:
         home = (address, address.replace("http", "ws", 1), "blob:", "data:")
 
