@@ -356,6 +356,24 @@ def test_a_wrong_step_is_told_where_it_goes_wrong(change, words):
     assert words in told(check_captioner_step, lambda *asked: change(_step, *asked))
 
 
+@pytest.mark.parametrize(("place", "name"), enumerate(("log_probs", "alpha", "h1", "c1", "h2", "c2")))
+def test_every_part_of_a_step_is_called_by_its_name(place, name):
+    from updown_lab.coursework.attention import _step
+
+    def captioner_step(*asked):
+        return tuple(part + (number == place) for number, part in enumerate(_step(*asked)))
+
+    assert f"the first word: {name}: the numbers are different." in told(check_captioner_step, captioner_step)
+
+
+def test_weights_are_told_before_the_summary_that_they_make():
+    from updown_lab.coursework.attention import _attend
+
+    said = told(check_attend, lambda *asked: tuple(part + 1 for part in _attend(*asked)))
+
+    assert "alpha: the numbers are different. Right: none of alpha, v_hat." in said
+
+
 def test_the_step_to_be_written_is_the_librarys_step():
     from updown_lab.coursework.attention import _step
 
