@@ -219,8 +219,10 @@ class AnswerVocabulary:
 
     @classmethod
     def load(cls, path: Path | str) -> "AnswerVocabulary":
-        """Read what ``save`` wrote."""
+        """Read what ``save`` wrote, or others' ``label2ans.json`` or ``ans2label.json`` ({answer: number})."""
         answers = read_json(path)
+        if isinstance(answers, dict) and sorted(answers.values(), key=str) == sorted(range(len(answers)), key=str):
+            answers = sorted(answers, key=answers.__getitem__)
         if not isinstance(answers, list) or len(set(map(str, answers))) != len(answers):
             raise DataInvalid(f"{path} should hold a JSON list of answers, each once")
         return cls(answers)

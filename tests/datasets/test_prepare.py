@@ -14,6 +14,7 @@ from updown_lab.datasets.visual_genome import read_names
 from updown_lab.datasets.vqa import QuestionRecord, read_vqa, write_vqa
 from updown_lab.errors import ConfigError, DataInvalid, DataMissing
 from updown_lab.pipeline.sources import GENOME_IDS, RealSource
+from updown_lab.text import AnswerVocabulary
 
 SPLITS = {1: "train", 2: "restval", 3: "val", 4: "test"}
 
@@ -265,12 +266,19 @@ def asked(root):
 
 
 def test_questions_train_choose_and_test_as_promised(asked):
-    report = prepare("vqa2", asked, asked / "out")
+    prepare("vqa2", asked, asked / "out")
 
-    assert report["answers of 9 questions or more, train and val"] == 1  # "cat" ten times, "dog" twice
     found = {split: [record.question_id for record in read_vqa(asked / f"out/vqa2/questions_{split}.json")]
              for split in ("train", "val", "test")}  # fmt: skip
     assert found == {"train": list(range(9)), "val": [101], "test": [100, 102]}
+
+
+def test_the_answers_of_nine_questions_are_listed_beside_vqa2(asked, capsys):
+    """By hand: "cat" ten times, "dog" twice."""
+    assert not main(["prepare", "vqa2", "--root", str(asked), "--out", str(asked / "out")])
+
+    assert AnswerVocabulary.load(asked / "out/vqa2/answers.json").answers == ["cat"]
+    assert "answers of 9 questions or more, train and val (answers.json): 1" in capsys.readouterr().out
 
 
 def test_what_was_prepared_is_what_training_reads(asked, monkeypatch):

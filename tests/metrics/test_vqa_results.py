@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from updown_lab.errors import DataInvalid
+from updown_lab.errors import DataInvalid, DataMissing
 from updown_lab.metrics.vqa_results import read_results, write_results
 
 
@@ -34,3 +34,8 @@ def test_what_the_server_would_refuse_is_refused(tmp_path, entries, message):
 
     with pytest.raises(DataInvalid, match=message):
         read_results(tmp_path / "results.json", [7, 9])
+
+
+def test_a_folder_is_no_results_file(tmp_path):
+    with pytest.raises(DataMissing, match="no file"):
+        read_results(tmp_path, [1])

@@ -120,6 +120,28 @@ def test_a_word_that_was_never_read_says_nothing(vectors):
     assert (model.embedding.weight[UNKNOWN + 1 :].abs().sum(1) > 0).all()
 
 
+def test_streams_of_which_nothing_is_known_keep_their_chance():
+    """A matrix of zeros has no direction, which weight norm would divide by."""
+    model = model_of(classifier="two-stream", weight_norm=True)
+    before = [layer.weight.detach().clone() for layer in (model.classifier.text, model.classifier.image)]
+
+    model.start_from(None, torch.zeros(7, 4).double(), torch.zeros(7, 3).double())
+
+    torch.testing.assert_close([model.classifier.text.weight, model.classifier.image.weight], before)
+    assert model(regions_of(2, 5), QUESTIONS, OWNERS)[0].isfinite().all()
+
+
+@pytest.mark.parametrize("attention", ["concatenated", "product"])
+def test_attention_drops_out_in_training_only(attention):
+    model, asked = model_of(attention=attention, attention_dropout=0.5), (regions_of(2, 5), QUESTIONS, OWNERS)
+    torch.manual_seed(0)
+
+    learning, judging = [[model.train(learns)(*asked)[1] for _ in range(2)] for learns in (True, False)]
+
+    assert not torch.equal(*learning)
+    torch.testing.assert_close(*judging)
+
+
 def test_word_vectors_of_another_width_are_refused_with_the_setting_that_mends_it():
     with pytest.raises(DataInvalid, match=r"vqa\.embedding_size=50"):
         model_of().start_from(torch.zeros(9, 50), None, None)

@@ -4,11 +4,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from updown_lab.config import override, preset
+from updown_lab.config import VqaConfig, override, preset
 from updown_lab.datasets.vqa import QuestionRecord, write_vqa
-from updown_lab.errors import ConfigError, DataMissing
+from updown_lab.errors import ConfigError, DataInvalid, DataMissing
+from updown_lab.pipeline.answer_lists import answers_to_learn, common_answers, with_more
 from updown_lab.pipeline.sources import GENOME_IDS, PicturebookSource, RealSource, told_apart
-from updown_lab.pipeline.work import _of_the_eyes, with_more
+from updown_lab.pipeline.work import _of_the_eyes
 from updown_lab.text import AnswerVocabulary
 
 
@@ -26,6 +27,35 @@ def test_questions_of_another_set_bring_no_answers_and_clash_with_nobody():
     assert both[:2] == asked
     assert [(record.question_id, record.answer) for record in both[2:]] == [(9, "dog"), (10, "cat")]
     assert with_more(asked, [], AnswerVocabulary(["cat"])) == asked
+
+
+def test_answers_come_from_the_training_questions_or_from_a_file(tmp_path):
+    asked = [question(n, answer) for n, answer in enumerate(["cat", "cat", "dog"])]
+    (tmp_path / "list.json").write_text('["dog", "gnu"]')
+    (tmp_path / "numbers.json").write_text('{"gnu": 1, "dog": 0}')
+
+    assert answers_to_learn(asked, VqaConfig(answer_minimum_count=2)).answers == ["cat"]
+    for name in ("list", "numbers"):
+        assert answers_to_learn(asked, VqaConfig(answers=str(tmp_path / f"{name}.json"))).answers == ["dog", "gnu"]
+
+
+def test_nothing_to_learn_is_said_before_training_begins(tmp_path):
+    asked = [question(1, "cat"), question(2, "cat"), question(3, "dog")]
+    (tmp_path / "list.json").write_text('["gnu"]')
+
+    with pytest.raises(DataInvalid, match=r"an answer of 9 training questions.*of 3, 'cat', has 2"):
+        answers_to_learn(asked, VqaConfig())
+    with pytest.raises(DataInvalid, match=r"an answer of .*list\.json; the commonest of 3, 'cat', has 2"):
+        answers_to_learn(asked, VqaConfig(answers=str(tmp_path / "list.json")))
+    with pytest.raises(DataInvalid, match="there is none"):
+        answers_to_learn([], VqaConfig())
+
+
+def test_the_published_rule_counts_answers_after_normalising_them():
+    """By hand: "none" and "0" are one answer of two questions; the article of "a dog" goes."""
+    asked = [question(n, answer) for n, answer in enumerate(["none", "0", "a dog", "dog", "cat"])]
+
+    assert common_answers(asked, least=2).answers == ["0", "dog"]
 
 
 def test_only_visual_genomes_training_questions_are_added():

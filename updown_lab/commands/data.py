@@ -51,6 +51,7 @@ def download_names(options) -> None:
 def prepare_names(options) -> None:
     """Turn downloads into what training reads, with a report of what was kept and dropped."""
     from updown_lab.datasets.prepare import PREPARED, prepare
+    from updown_lab.pipeline.answer_lists import write_published_answers
 
     unknown = [name for name in options.names if name not in PREPARED]
     if unknown:
@@ -58,6 +59,9 @@ def prepare_names(options) -> None:
     if options.count_names and "visual-genome" not in options.names:
         raise ConfigError("--count-names makes the lists of visual-genome; add that name")
     for name in options.names:
-        report = prepare(name, options.root, options.out or Path(options.root) / "prepared", options.count_names)
+        out = Path(options.out or Path(options.root) / "prepared")
+        report = prepare(name, options.root, out, options.count_names)
+        if name == "vqa2":
+            report["answers of 9 questions or more, train and val (answers.json)"] = write_published_answers(out / name)
         for text, number in report.items():
             print(f"{name}: {text}: {number:,}" if isinstance(number, int) else f"{name}: {text}: {number}")

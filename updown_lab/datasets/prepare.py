@@ -21,7 +21,6 @@ from updown_lab.progress import progress
 
 HELD_OUT = 5000  # Visual Genome photos for choosing, and for testing, as in the authors' split
 VOCABULARIES = ("objects_vocab.txt", "attributes_vocab.txt")
-ANSWER_COUNT = 9  # an answer is learned if so many questions have it; gives 3,129 on VQA v2
 
 
 def prepare(
@@ -214,7 +213,7 @@ def split_photos(
 def prepare_vqa2(root: Path, out: Path) -> dict[str, int | str]:
     """Questions with answers, ``vqa2/``: official training questions train; validation questions on Karpathy's
     validation photos choose; the other validation questions test, because the test set's answers are secret."""
-    folder, counts, answers = out / "vqa2", Counter(), Counter()
+    folder, counts = out / "vqa2", Counter()
     coco = {record.image_id: record.split for record in _karpathy(root)}
     parts = {"train": [], "val": [], "test": []}
     for part in ("train", "val"):
@@ -224,11 +223,9 @@ def prepare_vqa2(root: Path, out: Path) -> dict[str, int | str]:
             place = "train" if part == "train" else "val" if coco.get(record.image_id) == "val" else "test"
             parts[place].append(record)
             counts[f"{place} questions"] += 1
-            answers[record.answer] += 1
     for place, records in parts.items():
         write_vqa(records, folder / f"questions_{place}.json", folder / f"annotations_{place}.json")
-    kept = sum(count >= ANSWER_COUNT for count in answers.values())
-    return dict(counts) | {f"answers of {ANSWER_COUNT} questions or more, train and val": kept}
+    return dict(counts)
 
 
 def prepare_glove(root: Path, out: Path) -> dict[str, int | str]:

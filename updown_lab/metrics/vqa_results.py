@@ -40,7 +40,7 @@ def read_results(path: Path | str, questions: Iterable[int]) -> dict[int, str]:
         DataInvalid: not a list of question_id and answer; questions without an answer, with two, or unknown ones.
     """
     path = Path(path)
-    if not path.exists():
+    if not path.is_file():
         raise DataMissing(f"no file {path}; the VQA stages of a run write results.json")
     try:
         entries = read_json(path)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from updown_lab.config import VqaConfig
-from updown_lab.errors import ConfigError, DataInvalid
+from updown_lab.errors import DataInvalid
 from updown_lab.models.layers import Layer, set_weight
 
 
@@ -90,8 +90,9 @@ class TwoStreamClassifier(nn.Module):
         """Begin with what is known about the answers.
 
         Args:
-            words:    (A, E) mean word vector of each answer, zero where none is known; None leaves chance.
-            pictures: (A, D) mean feature of pictures of each answer; None leaves chance.
+            words:    (A, E) mean word vector of each answer, zero where none is known.
+            pictures: (A, D) mean feature of pictures of each answer.
+                      None, or nothing but zeros, leaves chance.
 
         Raises:
             DataInvalid: another shape.
@@ -102,7 +103,8 @@ class TwoStreamClassifier(nn.Module):
             if given.shape != layer.weight.shape:
                 raise DataInvalid(f"{what} of the answers must be {tuple(layer.weight.shape)}, got "
                                   f"{tuple(given.shape)}; vqa.embedding_size is the width of word vectors")  # fmt: skip
-            set_weight(layer, given)
+            if given.any():  # a matrix of zeros has no direction
+                set_weight(layer, given)
 
     def forward(self, joint: Tensor) -> Tensor:
         """(N, H) to logits (N, A)."""
@@ -116,13 +118,8 @@ CLASSIFIERS = {"single": SingleClassifier, "hidden": HiddenClassifier, "two-stre
 def build_classifier(cfg: VqaConfig, answers: int, feature_dim: int) -> nn.Module:
     """The one that the settings name.
 
-    Raises:
-        ConfigError: an unknown name.
-
     >>> from updown_lab.config import VqaConfig
     >>> type(build_classifier(VqaConfig(classifier="hidden"), 3, 5)).__name__
     'HiddenClassifier'
     """
-    if cfg.classifier not in CLASSIFIERS:
-        raise ConfigError(f"no classifier {cfg.classifier!r}; known: {', '.join(CLASSIFIERS)}")
     return CLASSIFIERS[cfg.classifier](cfg, answers, feature_dim)

@@ -182,10 +182,10 @@ class UpDownVqa(nn.Module):
             return real / real.sum(1, keepdim=True).clamp(min=1) if how == "uniform" else torch.zeros_like(real)
         keys, asked = self.region_gates(features), self.question_gates(question)[:, None]
         if how == "product":
-            fit = self.attention_dropout(self.bend(keys).index_select(0, image_rows) * self.bend(asked))  # (N, K, H)
+            fit = self.bend(keys).index_select(0, image_rows) * self.bend(asked)  # (N, K, H)
         else:
             fit = self.bend(keys.index_select(0, image_rows).add_(asked))  # in place: the bulk of a step
-        return masked_softmax(self.score(fit).squeeze(-1), mask[image_rows])
+        return masked_softmax(self.score(self.attention_dropout(fit)).squeeze(-1), mask[image_rows])
 
 
 def nothing_seen(images: int) -> RegionBatch:

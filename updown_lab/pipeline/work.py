@@ -22,6 +22,7 @@ from updown_lab.metrics.vqa_results import write_results
 from updown_lab.models.captioner import UpDownCaptioner
 from updown_lab.models.ensemble import TextVqa
 from updown_lab.models.vqa import UpDownVqa
+from updown_lab.pipeline.answer_lists import answers_to_learn, with_more
 from updown_lab.pipeline.plans import BLIND, given_stores
 from updown_lab.pipeline.sources import open_source, sentences
 from updown_lab.pipeline.stages import Work, by_several
@@ -238,9 +239,11 @@ def learn_answers(work: Work) -> None:
     """Train the VQA model on one kind of features ("question-only" sees nothing) and answer the test questions."""
     source, cfg, kind = _source(work), work.config, work.argument
     records = {split: source.questions(split) for split in source.question_splits}
-    answers = AnswerVocabulary.build([[record.answer] for record in records["train"]], cfg.vqa.answer_minimum_count)
+    answers = answers_to_learn(records["train"], cfg.vqa)
     if cfg.vqa.genome_questions:
-        records["train"] = with_more(records["train"], source.genome_questions(), answers)
+        more, asked = source.genome_questions(), len(records["train"])
+        records["train"] = with_more(records["train"], more, answers)
+        print(f"Visual Genome: {len(records['train']) - asked:,} of {len(more):,} questions have an answer to learn")
     store = None if kind == BLIND else _open_store(work, kind, records)
     vocabulary = Vocabulary.build((record.question for record in records["train"]), cfg.vqa.minimum_count)
     sets = {split: Questions(rows, store, vocabulary, answers, cfg.vqa.maximum_words, best_device(), cfg.vqa.targets)
@@ -258,16 +261,6 @@ def learn_answers(work: Work) -> None:
         write_vqa(records["test"], work.folder / QUESTIONS, work.folder / ANNOTATIONS)
     if store:
         _keep_attention(work, model, sets["test"])
-
-
-def with_more(asked: list, more: list, answers: AnswerVocabulary) -> list:
-    """Questions, and those of another data set whose answer is in the vocabulary, under new numbers.
-
-    The other set brings no answers of its own: a rare one would cost a row of the classifier and hardly ever be right.
-    """
-    free = max((record.question_id for record in asked), default=0) + 1
-    kept = [record for record in more if record.answer in answers.ids]
-    return [*asked, *(replace(record, question_id=free + number) for number, record in enumerate(kept))]
 
 
 def load_vqa(folder: Path, cfg: Config | None = None) -> UpDownVqa:

@@ -1,7 +1,8 @@
 """Recipes that teach the VQA model, and the two baselines that do not look at the picture."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -85,11 +86,12 @@ def new_vqa(train: Questions, vocabulary: Vocabulary, cfg: Config) -> UpDownVqa:
     answers; and from how often each answer is right in training."""
     torch.manual_seed(cfg.seed)
     feature_dim = train.store.feature_dim if train.store else 1
-    model = UpDownVqa(cfg.vqa, len(vocabulary), len(train.answers), feature_dim)
-    if cfg.vqa.standardise and train.store:
-        model.standardise.fit(train.store.mean, train.store.deviation)
     two_streams, source = cfg.vqa.classifier == "two-stream", cfg.vqa.word_vectors
     words = word_vectors(source, vocabulary.words)[0] if source else None
+    vqa = replace(cfg.vqa, embedding_size=words.shape[1]) if source == "pypi" or not cfg.vqa.embedding_size else cfg.vqa
+    model = UpDownVqa(vqa, len(vocabulary), len(train.answers), feature_dim)
+    if cfg.vqa.standardise and train.store:
+        model.standardise.fit(train.store.mean, train.store.deviation)
     said = answer_vectors(source, train.answers.answers) if source and two_streams else None
     pictures = pictures_of_answers(train) if two_streams and cfg.vqa.answer_pictures and train.store else None
     model.start_from(words, said, pictures)
@@ -153,18 +155,20 @@ def balanced_pairs(records) -> list[list[int]]:
     >>> balanced_pairs(asked)
     [[0, 2], [1], [3]]
     """
-    waiting: dict[str, list[int]] = {}
+    waiting: dict[str, dict[str, deque[int]]] = {}  # question, answer: rows without a partner
     groups = []
     for row, record in enumerate(records):
-        others = waiting.setdefault(record.question, [])
-        partner = next((other for other in others if records[other].answer != record.answer
-                        and records[other].image_id != record.image_id), None)  # fmt: skip
+        others = waiting.setdefault(record.question, {})
+        found = [next((other for other in rows if records[other].image_id != record.image_id), None)
+                 for answer, rows in others.items() if answer != record.answer]  # fmt: skip
+        partner = min((other for other in found if other is not None), default=None)
         if partner is None:
-            others.append(row)
+            others.setdefault(record.answer, deque()).append(row)
         else:
-            others.remove(partner)
+            others[records[partner].answer].remove(partner)
             groups.append([partner, row])
-    return groups + [[row] for row in sorted(row for rows in waiting.values() for row in rows)]
+    alone = sorted(row for others in waiting.values() for rows in others.values() for row in rows)
+    return groups + [[row] for row in alone]
 
 
 def train_vqa(model: UpDownVqa, train: Questions, validation: Questions, cfg: Config, folder: Path) -> UpDownVqa:
