@@ -60,6 +60,19 @@ def test_the_defaults_are_the_numbers_of_the_paper():
     assert (paper.cross_entropy.learning_rate, paper.cross_entropy.momentum, paper.cross_entropy.batch_size) \
         == (0.01, 0.9, 100)  # fmt: skip
     assert paper.decode.beam_size == 5 and paper.trunk.layers == (3, 4, 23, 3)
+    assert (paper.vqa_training.optimiser, paper.vqa_training.batch_size, paper.vqa_training.keep) \
+        == ("adadelta", 512, "best") and paper.vqa_training.patience > 0  # fmt: skip
+
+
+def test_the_challenge_adds_to_the_paper_what_it_leaves_to_teney():
+    """Teney et al. 2018: GloVe, both streams from what is known of the answers, Visual Genome, balanced pairs."""
+    challenge, paper = c.preset("vqa-challenge"), c.preset("paper")
+
+    assert dataclasses.replace(challenge, name="paper", vqa=paper.vqa) == paper
+    differs = {name: value for name, value in dataclasses.asdict(challenge.vqa).items()
+               if value != getattr(paper.vqa, name)}  # fmt: skip
+    assert differs == {"word_vectors": "pypi", "classifier": "two-stream", "genome_questions": True, "pairs": True}
+    assert challenge.vqa.answer_pictures
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -77,6 +77,7 @@ class Config(Checked):
         schedule="constant",
         clip_norm=0.25,
         keep="best",
+        patience=3,
     )
     decode: DecodeConfig = DecodeConfig()
 

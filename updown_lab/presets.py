@@ -170,6 +170,14 @@ PAPER = c.Config(
     ),
 )
 
+#: The VQA model of the 2017 challenge as Teney et al. (2018) describe it: what the paper's Sec. 3.3 leaves to them.
+#: Their vectors have 300 numbers a word: vqa.word_vectors=FILE; "pypi" is what pip can install, 50 numbers.
+VQA_CHALLENGE = replace(
+    PAPER,
+    name="vqa-challenge",
+    vqa=c.VqaConfig(word_vectors="pypi", classifier="two-stream", genome_questions=True, pairs=True),
+)
+
 #: The published network, Caffe's ways included; where ``load_visual_genome_detector`` starts to read the file.
 VISUAL_GENOME = replace(
     PAPER,
@@ -189,4 +197,11 @@ VISUAL_GENOME = replace(
     selection=c.SelectionConfig(rule="max-nms", minimum=36, maximum=36, boxes="regressed"),
 )
 
-PRESETS = {"paper": PAPER, "tiny": TINY, "photos": PHOTOS, "lesson": LESSON, "visual-genome": VISUAL_GENOME}
+PRESETS = {
+    "paper": PAPER,
+    "tiny": TINY,
+    "photos": PHOTOS,
+    "lesson": LESSON,
+    "vqa-challenge": VQA_CHALLENGE,
+    "visual-genome": VISUAL_GENOME,
+}
