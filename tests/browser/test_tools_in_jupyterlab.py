@@ -88,9 +88,10 @@ def cell(page, number):
     return found
 
 
-def shoot(page, name):
-    """Keep a picture of the notebook."""
+def shoot(page, name, number):
+    """Keep a picture of the notebook with the widget of a cell on top."""
     SHOTS.mkdir(parents=True, exist_ok=True)
+    page.locator(".jp-Cell").nth(number).locator(".updown").first.evaluate("root => root.scrollIntoView()")
     page.wait_for_timeout(400)
     page.screenshot(path=SHOTS / f"lab-{name}.png")
 
@@ -104,7 +105,7 @@ def test_sliders_start_from_what_the_detector_found(page):
     assert found > 10 * kept > 0 and sure > kept  # before selection there is something to select
 
     here.locator(".ud-list li:visible").first.hover()
-    shoot(page, "browse")
+    shoot(page, "browse", 1)
     here.get_by_label("score from").fill("0")
     expect(here.locator(".ud-count")).to_contain_text(f"{found} found → {found} sure enough")
     here.get_by_label("NMS above IoU").fill("1")
@@ -125,7 +126,7 @@ def test_the_beam_is_walked_by_keyboard(page):
     page.keyboard.press("Home")
     page.keyboard.press("ArrowDown")
     expect(here.locator(".ud-beam-sentence")).not_to_have_text(winner.split()[0])
-    shoot(page, "beam")
+    shoot(page, "beam", 2)
     expect(page.locator(".jp-Cell")).to_have_count(6)  # keys went to the widget, not to the notebook
     assert page.faults == []
 
@@ -136,7 +137,7 @@ def test_training_is_watched_and_stopped(page):
     here = cell(page, 3)
     expect(here.locator(".ud-chart").nth(1).locator("circle")).not_to_have_count(0)
     here.get_by_text("stop").scroll_into_view_if_needed()
-    shoot(page, "monitor")
+    shoot(page, "monitor", 3)
     here.get_by_text("stop").click()
     expect(here.locator(".ud-hint")).to_contain_text("stopped")
     expect(here.get_by_text("stop", exact=False).and_(here.locator("button"))).to_be_hidden()
@@ -150,13 +151,13 @@ def test_a_row_opens_its_picture_and_what_goes_wrong_is_told(page):
     rows, note = here.locator("tbody tr"), here.locator(".updown-errors .ud-note")
     rows.nth(1).click()
     expect(here.locator(".ud-word").first).to_be_visible()
-    shoot(page, "errors")
+    shoot(page, "errors", 4)
     rows.nth(3).click()
     expect(note).to_have_text("no picture 3 <img src=x>")
     expect(here.locator(".ud-word")).to_have_count(0)
     rows.nth(4).click()
     expect(note).to_have_text("TypeError: a picture of another kind")
-    shoot(page, "errors-told")
+    shoot(page, "errors-told", 4)
     rows.nth(0).press("Enter")
     expect(here.locator(".ud-word").first).to_be_visible()
     expect(note).to_be_hidden()
@@ -169,7 +170,7 @@ def test_all_of_them_follow_the_dark_theme(page):
     page.evaluate(THEME, "JupyterLab Dark")
     for number, name in ((1, "browse"), (2, "beam"), (3, "monitor"), (4, "errors")):
         expect(cell(page, number).locator(".updown").first).to_have_attribute("data-theme", "dark")
-        shoot(page, f"dark-{name}")
+        shoot(page, f"dark-{name}", number)
     page.evaluate(THEME, "JupyterLab Light")
     expect(page.locator(".updown[data-theme=dark]")).to_have_count(0)
     assert page.faults == []
@@ -204,6 +205,6 @@ def test_they_live_in_notebook_7_too(lab):
     rows.first.click()
     cell(page, 3).locator(".ud-word").nth(1).hover()
     expect(cell(page, 3).locator(".ud-bar").first).to_be_visible()
-    shoot(page, "notebook-7")
+    shoot(page, "notebook-7", 3)
     assert page.faults == []
     page.close()
