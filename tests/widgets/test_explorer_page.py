@@ -282,14 +282,17 @@ def test_what_it_did_not_see_is_lit_and_listed(page):
     assert page.locator(".ud-bars-title").inner_text() == "where it looked, on average"
 
 
-def test_places_in_no_region_are_counted_and_bright(browser, faults, tmp_path):
-    half = Panel(["cat"], [[1.0]], [[0.0, 0, 60, 90]], (120, 90))  # the left half is a region
+def test_places_in_no_region_are_bright_and_what_was_hardly_looked_at_is_dim(browser, faults, tmp_path):
+    boxes = [[0.0, 0, 60, 90], [60, 0, 120, 45]]  # the left half, and the upper right quarter
+    half = Panel(["cat"], [[0.95, 0.05]], boxes, (120, 90))
     page = open_page(browser, AttentionExplorer(image(), half).save_html(tmp_path / "half.html").as_uri(), faults)
 
     page.get_by_role("button", name="what did it not see?").click()
 
-    assert page.locator(".ud-stats").first.inner_text() == "bright: 50% of the picture lies in no region"
-    assert brightness(page, 0.9, 0.5) == 0 and brightness(page, 0.1, 0.5) > 150
+    assert page.locator(".ud-stats").first.inner_text() == "bright: 25% of the picture lies in no region"
+    assert brightness(page, 0.75, 0.75) == 0
+    assert brightness(page, 0.25, 0.5) == pytest.approx(255 * 0.8, abs=1)  # seen: as dark as it gets
+    assert brightness(page, 0.75, 0.25) == pytest.approx(255 * 0.8 / 2, abs=1)  # a region, but 0.05 is less than 1 / 2
 
 
 def test_a_hover_over_a_hundred_regions_takes_less_than_a_frame(browser, faults, tmp_path):
