@@ -374,6 +374,8 @@ def test_panels_with_few_and_many_regions_line_up_and_four_are_two_and_two(brows
     for name in (".ud-stage", ".ud-bars", ".ud-foot", ".ud-chips"):
         (left, top), (right, same), (below, bottom), (last, end) = places(page, name)
         assert left == below < right == last and top == same < bottom == end, name
+    heights = page.locator(".ud-word").evaluate_all("words => words.map((word) => word.offsetHeight)")
+    assert len(set(heights)) == 1  # a short sentence beside a long one keeps its size
     shoot(page, "compare-four")
 
 

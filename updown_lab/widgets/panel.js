@@ -100,7 +100,7 @@ class Panel {
   unseen(region) {
     const few = this.missed.slice(0, this.bars.rows.length), others = this.missed.length - few.length;
     this.frame(few.map((number, rank) => ({ region: number, number: String(rank + 1), strength: 0.5 })), region, false);
-    this.bars.show("hardly looked at: the most that any word gave", this.peak, few, this.fair, region,
+    this.bars.show("hardly looked at: most of any word", this.peak, few, this.fair, region,
       others > 0 ? `and ${others} other${others > 1 ? "s" : ""}` : few.length ? "" : "each region got its share from some word");
     const nowhere = this.stage.unseen(this.missed);
     say(this.stats, `bright: ${percent(nowhere)} of the picture lies in no region`);
@@ -143,7 +143,7 @@ class Panel {
   alternatives(place, unseen) {
     const { alternatives, redo } = this.view, offered = place < 0 ? [] : alternatives[place] || [];
     say(this.offer, place >= 0 ? (redo ? "click an alternative: the sentence goes on from there" : "what else it might have said")
-      : unseen && redo ? "drag a box over such a place: does the sentence change?" : "point at a word to see what else it might have said");
+      : unseen && redo ? "drag a box over such a place and see whether the sentence changes" : "point at a word to see what else it might have said");
     this.chips.forEach((chip, rank) => {
       const [word, logProb] = offered[rank] || ["", -99];
       chip.word = word;
