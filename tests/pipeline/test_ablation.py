@@ -1,5 +1,9 @@
 """Ablations: what runs share is made once, tables pair what belongs together, findings are arithmetic."""
 
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import pandas as pd
@@ -12,8 +16,8 @@ from updown_lab.errors import ConfigError
 from updown_lab.files import write_json
 from updown_lab.pipeline.ablation import Ablation, Cell, _cells, _share, ablate, time_left
 from updown_lab.pipeline.plans import make_plan
-from updown_lab.pipeline.stages import _prepare
-from updown_lab.pipeline.studies import STUDIES, Study, findings
+from updown_lab.pipeline.stages import Stage, _prepare
+from updown_lab.pipeline.studies import STUDIES, Study, findings, measurable
 
 SMALL = override(preset("tiny"), **dict(change.split("=") for change in CHANGES[:-1]))
 FACTORS = {"features": ["grid-pretrained-1"], "vqa.activation": ["gated_tanh", "relu"]}
@@ -76,28 +80,52 @@ def test_a_changed_run_leaves_what_it_shared_to_the_others(tmp_path):
     assert (made / "kept").exists() and not changed.path("world").is_symlink()
 
 
-def test_time_left_counts_stages_of_a_kind(tmp_path):
-    class Plan:
-        def __init__(self, seconds):
-            self.seconds = seconds
+class Timed:
+    """A plan whose stages that are done took so many seconds."""
 
-        def is_done(self, stage):
-            return self.seconds is not None
+    def __init__(self, folder, stages, done):
+        self.folder, self.stages, self.done = folder, stages, done
 
-        def path(self, name):
-            write_json(tmp_path / "stage.json", {"seconds": self.seconds})
-            return tmp_path
+    def find(self, name):
+        return next(stage for stage in self.stages if stage.name == name)
 
-    stages = make_plan(SMALL, "run")
-    answers, words = stages.find("vqa-regions"), stages.find("captions-regions-scst")
-    jobs = [(Plan(600), answers), (Plan(1800), words), (Plan(None), answers), (Plan(None), answers)]
+    def is_done(self, stage):
+        return stage.name in self.done
 
-    assert time_left(jobs, 2) == "  [2/4 stages, about 10 min left]"
+    def path(self, name):
+        write_json(self.folder / name / "stage.json", {"seconds": self.done[name]})
+        return self.folder / name
+
+
+def jobs(folder, done, *chains):
+    """A job for each letter of the chains, whose stages need the letter before; one kind a letter."""
+    stages = [Stage(f"{letter}{number}", letter, (f"{chain[place - 1]}{number}",) if place else ())
+              for number, chain in enumerate(chains) for place, letter in enumerate(chain)]  # fmt: skip
+    plan = Timed(folder, stages, done)
+    return [(plan, stage) for stage in stages]
+
+
+def test_time_left_is_shared_by_the_workers(tmp_path):
+    work = jobs(tmp_path, {"a0": 600, "a1": 1800}, "a", "a", "a", "a")  # two more of 1200 seconds, two at a time
+
+    assert time_left(work, 2) == "  [2/4 stages, about 20 min left]"
+
+
+def test_a_chain_cannot_be_shared(tmp_path):
+    done = {"a0": 600, "b0": 600, "c0": 600}
+
+    assert time_left(jobs(tmp_path, done, "abc", "abc"), 2) == "  [3/6 stages, about 30 min left]"  # not 15
+
+
+def test_what_was_never_timed_is_said(tmp_path):
+    untimed = "  [0/2 stages, about 0 min left, and 2 stages of kinds not timed yet]"
+
+    assert time_left(jobs(tmp_path, {}, "ab"), 2) == untimed
 
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_the_papers_tables_are_levels_that_can_run(name, tmp_path):
-    study = STUDIES[name]
+    study, _ = measurable(STUDIES[name], preset("tiny"))
     cells = _cells(dict(study.levels), [1, 2], preset("tiny"), tmp_path, study.measure)
 
     assert len({cell.folder for cell in cells}) >= len({(cell.config, cell.objective) for cell in cells}) / 2
@@ -147,6 +175,19 @@ def test_a_finding_holds_if_no_luck_of_pictures_or_seeds_would_undo_it(tmp_path,
         ({"vqa.activation": ["relu"]}, [1, 1], "answers", "different seeds"),
         ({"vqa.activation": ["relu"]}, [], "answers", "different seeds"),
         ({"vqa.activation": ["relu"]}, [1], "spelling", "known: captions, answers"),
+        ({"vqa.activation": ["relu", "relu"]}, [1], "answers", "'vqa.activation' has a value twice: relu, relu"),
+        ({"seed": ["1", "2"]}, [1], "answers", "seed is no factor: say how many with --seeds"),
+        ({"features": ["regions", "nonsense"]}, [1], "answers", "features are some of regions, .*; got 'nonsense'"),
+        ({"objective": ["scst", "xe-typo"]}, [1], "captions", "objective is one of cross-entropy, scst, .*'xe-typo'"),
+        ({"vqa.activation": ["relu", "gelu"]}, [1], "answers", r"vqa.activation is one of .*; got 'gelu'"),
+        (
+            {"a": {}, "b": {"vqa.activation": "gated_tanh"}},
+            [1],
+            "answers",
+            "'a' and 'b' differ in nothing that answers",
+        ),
+        ({"decode.beam_size": ["2", "3"]}, [1], "answers", "beam_size 3' differ in nothing that answers depend on"),
+        ({"vqa.genome_questions": ["false", "true"]}, [1], "answers", "those of real data"),
     ],
 )
 def test_what_cannot_be_run_is_refused_before_anything_is_written(factors, seeds, measure, message, tmp_path):
@@ -157,8 +198,45 @@ def test_what_cannot_be_run_is_refused_before_anything_is_written(factors, seeds
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [([], "wants studies"), (["table9"], "known: table1"), (["--factor", "seed"], "wants NAME=A,B, got 'seed'")],
+    [
+        ([], "wants one of: studies"),
+        (["table1", "--level", "a:"], "wants one of: studies"),
+        (["table9"], "known: table1"),
+        (["--factor", "seed"], "wants NAME=A,B, each setting once; got 'seed'"),
+        (["--factor", "vqa.activation=relu"], "two rows or more; there is only activation relu"),
+        (["--level", "36 selection.minimum=36"], '"ROW: NAME=A,NAME=B", each row once; got'),
+        (["--level", "a: vqa.reader=lstm", "--level", "a:"], "each row once; got 'a:'"),
+        (["--level", "a:", "--level", "36: selection.maximum=3,selection.minimum=36"], "got 36 and 3: set both"),
+    ],
 )
 def test_the_command_says_what_it_wants(arguments, message, capsys, tmp_path):
     assert main(["ablate", *arguments, "--out", str(tmp_path / "new")]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_an_interrupted_ablation_goes_on_with_the_same_command(tmp_path):
+    changes = [part for change in CHANGES[:-1] for part in ("--set", change)]
+    command = [sys.executable, "-m", "updown_lab", "ablate", "--factor", "vqa.activation=gated_tanh,relu", *changes,
+               "--set", "encoders=symbolic", "--seeds", "1", "--workers", "1", "--out", str(tmp_path)]  # fmt: skip
+    first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    world = wait_for(tmp_path, "made/world-*/stage.json", first)
+    first.send_signal(signal.SIGINT)
+    said, _ = first.communicate(timeout=300)
+    assert first.returncode == 130 and "interrupted; the same command goes on" in said, said
+    made, before = len(list(tmp_path.glob("made/*/stage.json"))), world.stat().st_mtime_ns
+    assert made < 4
+
+    again = subprocess.run(command, capture_output=True, text=True, timeout=500)
+
+    assert again.returncode == 0, again.stderr[-2000:]
+    assert f"2 runs, {4 - made} of 4 stages to do" in again.stdout and "| activation relu |" in again.stdout
+    assert world.stat().st_mtime_ns == before
+
+
+def wait_for(folder, pattern, process):
+    """The first file of that name, as soon as there is one."""
+    while process.poll() is None:
+        if found := list(folder.glob(pattern)):
+            return found[0]
+        time.sleep(0.05)
+    raise AssertionError(f"it ended before: {process.communicate()[0][-2000:]}")

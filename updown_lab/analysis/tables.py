@@ -1,26 +1,49 @@
 """Tables to show: bold where it is best, ready for a notebook, a paper or a README."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
+import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
 NOTHING = "\N{EN DASH}"
+LOWER = ("hallucination", "hallucinated captions", "bad endings")  # columns in which less is better
+_LATEX = str.maketrans(
+    {mark: f"\\{mark}" for mark in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {"<": r"\textless{}", ">": r"\textgreater{}"}
+)
 
 
-def styled(table: pd.DataFrame, best: Sequence[str], digits: int = 1) -> Styler:
-    """For notebooks: the best of these columns in bold.
+def styled(
+    table: pd.DataFrame, best: Sequence[str] = (), digits: int = 1, lowest: Sequence[str] = LOWER, within: str = ""
+) -> Styler:
+    """For notebooks: the best of some columns in bold.
+
+    Args:
+        table:  a row a thing that was measured.
+        best:   columns that have a best row.
+        digits: after the point; p-values ("p", "p_holm", ...) have three.
+        lowest: those of them in which less is better.
+        within: level of the index (or column) whose values share no best, for instance "data"; empty: all rows do.
+
+    Raises:
+        ValueError: no such column.
 
     >>> "font-weight: bold" in styled(pd.DataFrame({"CIDEr": [1.0, 2.0]}), ["CIDEr"]).to_html()
     True
     """
-    return table.style.format(precision=digits, na_rep=NOTHING, escape="html").highlight_max(
-        subset=list(best), props="font-weight: bold"
-    )
+    marks = np.where(_best(table, best, lowest, within), "font-weight: bold", "")
+    shown = {name: partial(_text, name, digits=digits, nothing=NOTHING) for name in table.columns}
+    bold = table.style.apply(lambda data: pd.DataFrame(marks, data.index, data.columns), axis=None)
+    return bold.format(shown, escape="html").format_index(escape="html").format_index(axis=1, escape="html")
 
 
-def latex(table: pd.DataFrame, best: Sequence[str], digits: int = 1) -> str:
-    """For papers: a tabular with rules, the best of these columns in bold.
+def latex(
+    table: pd.DataFrame, best: Sequence[str] = (), digits: int = 1, lowest: Sequence[str] = LOWER, within: str = ""
+) -> str:
+    """For papers: a tabular with rules (package booktabs), the best of some columns in bold; as for ``styled``.
 
     >>> print(latex(pd.DataFrame({"C_1": [1.0, 2.0]}, index=["50 %", "b"]), ["C_1"]))
     \\begin{tabular}{lr}
@@ -33,16 +56,18 @@ def latex(table: pd.DataFrame, best: Sequence[str], digits: int = 1) -> str:
     \\end{tabular}
     <BLANKLINE>
     """
-    safe = str.maketrans({mark: f"\\{mark}" for mark in "&%$#_{}"})
-    named = table.rename(columns=lambda name: str(name).translate(safe), index=lambda name: str(name).translate(safe))
-    shown = named.style.format(precision=digits, na_rep="--", escape="latex").highlight_max(
-        subset=[name.translate(safe) for name in best], props="textbf:--rwrap;"
-    )
-    return shown.to_latex(hrules=True)
+    marks = _best(table, best, lowest, within)
+    head, rows = _cells(table, marks, digits, "--", lambda text: text.translate(_LATEX), r"\textbf{{{}}}".format)
+    sides = "".join("r" if side else "l" for side in _numeric(table))
+    head, *body = (" & ".join(row) + r" \\" for row in (head, *rows))
+    ends = (rf"\begin{{tabular}}{{{sides}}}", r"\toprule", head, r"\midrule"), (r"\bottomrule", r"\end{tabular}", "")
+    return "\n".join([*ends[0], *body, *ends[1]])
 
 
-def markdown(table: pd.DataFrame, best: Sequence[str] = (), digits: int = 1) -> str:
-    """For READMEs: numbers to the right, the best of these columns in bold.
+def markdown(
+    table: pd.DataFrame, best: Sequence[str] = (), digits: int = 1, lowest: Sequence[str] = LOWER, within: str = ""
+) -> str:
+    """For READMEs: numbers to the right, the best of some columns in bold; as for ``styled``.
 
     >>> print(markdown(pd.DataFrame({"CIDEr": [1.0, 2.0]}, index=["grid", "a|b"]), ["CIDEr"]))
     | | CIDEr |
@@ -50,19 +75,56 @@ def markdown(table: pd.DataFrame, best: Sequence[str] = (), digits: int = 1) -> 
     | grid | 1.0 |
     | a\\|b | **2.0** |
     """
-    numeric = [pd.api.types.is_numeric_dtype(table[name]) for name in table.columns]
-    rows = [f"| {table.index.name or ''} | ".replace("|  |", "| |") + " | ".join(map(str, table.columns)) + " |",
-            "|---|" + "|".join("---:" if number else "---" for number in numeric) + "|"]  # fmt: skip
-    for label, row in zip(table.index, table.itertuples(index=False), strict=True):
-        cells = []
-        for name, value in zip(table.columns, row, strict=True):
-            text = _cell(value, digits)
-            cells.append(f"**{text}**" if name in best and value == table[name].max() else text)
-        rows.append("| " + " | ".join([str(label).replace("|", "\\|"), *cells]) + " |")
-    return "\n".join(rows)
+    marks = _best(table, best, lowest, within)
+    head, rows = _cells(table, marks, digits, NOTHING, lambda text: text.replace("|", "\\|"), "**{}**".format)
+    rule = "|" + "|".join("---:" if side else "---" for side in _numeric(table)) + "|"
+    lines = ["| " + " | ".join(row) + " |" for row in (head, *rows)]
+    return "\n".join([lines[0].replace("|  |", "| |"), rule, *lines[1:]])
 
 
-def _cell(value, digits: int) -> str:
+def _numeric(table: pd.DataFrame) -> list[bool]:
+    """Which columns stand to the right; those of the index do not."""
+    return [False] * table.index.nlevels + [pd.api.types.is_numeric_dtype(kind) for kind in table.dtypes]
+
+
+def _cells(
+    table: pd.DataFrame, marks: np.ndarray, digits: int, nothing: str, safe: Callable[[str], str],
+    bold: Callable[[str], str],
+) -> tuple[list[str], list[list[str]]]:  # fmt: skip
+    """Head and rows as text, the index' columns first."""
+    head = [safe(str(name)) if name is not None else "" for name in (*table.index.names, *table.columns)]
+    rows = []
+    for labels, values, where in zip(table.index, table.itertuples(index=False), marks, strict=True):
+        labels = labels if isinstance(labels, tuple) else (labels,)
+        texts = [_text(name, value, digits, nothing) for name, value in zip(table.columns, values, strict=True)]
+        cells = [bold(safe(text)) if mark else safe(text) for text, mark in zip(texts, where, strict=True)]
+        rows.append([*(safe(str(label)) for label in labels), *cells])
+    return head, rows
+
+
+def _text(name: str, value, digits: int, nothing: str) -> str:
+    """One cell. A p-value is never 0."""
     if pd.isna(value):
-        return NOTHING
-    return f"{value:.{digits}f}" if isinstance(value, float) else str(value).replace("|", "\\|")
+        return nothing
+    if not isinstance(value, float | np.floating):
+        return str(value)
+    if str(name) == "p" or str(name).startswith("p_"):
+        return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    return f"{value:.{digits}f}"
+
+
+def _best(table: pd.DataFrame, best: Sequence[str], lowest: Sequence[str], within: str) -> np.ndarray:
+    """(rows, columns) bool: which cells are the best of their column, if there are others to be better than."""
+    unknown = [name for name in best if name not in table.columns]
+    if unknown:
+        raise ValueError(f"no column {unknown[0]!r} to be best in; there are {', '.join(map(str, table.columns))}")
+    plain = table.reset_index()
+    groups = plain[within] if within else pd.Series(0, plain.index)
+    marks = np.zeros(table.shape, bool)
+    for place, name in enumerate(table.columns):
+        if name in best:
+            values = pd.Series(table.iloc[:, place].to_numpy())
+            rivals = values.groupby(groups.to_numpy()).transform("count") > 1
+            top = values.groupby(groups.to_numpy()).transform("min" if name in lowest else "max")
+            marks[:, place] = (values == top) & rivals
+    return marks

