@@ -1,5 +1,6 @@
 """What every notebook has in common: badge, setup, one switch of size, predictions, claims, a surprise, exercises."""
 
+import ast
 import json
 import re
 import shutil
@@ -104,27 +105,69 @@ def test_it_asks_predicts_claims_surprises_and_leaves_exercises(book):
     assert len(re.findall(r"^\d\. ", prose[prose.index("## Exercises") :], re.MULTILINE)) >= 4
 
 
+def plain_python(cell: str) -> str:
+    """A cell's code with its %magic and !shell lines turned into pass."""
+    return MAGIC.sub(lambda line: line[0][: len(line[0]) - len(line[0].lstrip())] + "pass", cell)
+
+
+def switches(book: Path) -> list[int]:
+    """Which code cells set PAPER."""
+    return [n for n, text in enumerate(texts(book, "code")) if re.search(r"^PAPER\b[^=]*=", text, re.MULTILINE)]
+
+
+def unused(switch: str, later: str) -> set[str]:
+    """Names that the switch gives a value and nobody reads, in its own cell or later."""
+    stored, read = set(), set()
+    for part in (switch, later):
+        for node in ast.walk(ast.parse(plain_python(part))):
+            if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Store):
+                read.add(node.id)
+            elif isinstance(node, ast.Name) and part is switch:
+                stored.add(node.id)
+    return stored - read
+
+
 @every
 def test_one_cell_switches_the_size(book):
-    switches = [text for text in texts(book, "code") if re.search(r"^PAPER\b[^=]*=", text, re.MULTILINE)]
-
-    assert len(switches) == 1
+    assert len(switches(book)) == 1
     assert "**The size.**" in "\n".join(texts(book, "markdown"))
 
 
 @every
-def test_a_reader_can_take_in_every_cell(book):
-    long = [text for text in texts(book, "code") if len(text.splitlines()) > 30]
+def test_whatever_the_switch_sets_is_used(book):
+    (place,), code = switches(book), texts(book, "code")
 
-    assert long == []
+    assert unused(code[place], "\n".join(code[place + 1 :])) == set()
+
+
+def test_the_rule_of_the_switch_sees_what_nobody_uses():
+    assert unused('PAPER, DATA = False, "data"\nrun = open(DATA) if PAPER else None', "print(3)") == {"run"}
+    assert unused('PAPER, DATA = False, "data"', "if PAPER:\n    DATA = 3") == {"DATA"}
+
+
+#: Cells that may be longer, by notebook: (what they begin with, why).
+LONG = {}  # type: dict[str, list[tuple[str, str]]]
+
+
+def long_cells(code: list[str], allowed: list[str]) -> list[str]:
+    """First lines of the cells with more than 15 lines that are not blank."""
+    long = [text for text in code if sum(bool(line.strip()) for line in text.splitlines()) > 15]
+    return [text.splitlines()[0] for text in long if not text.startswith(tuple(allowed))]
+
+
+@every
+def test_a_reader_can_take_in_every_cell(book):
+    assert long_cells(texts(book, "code"), [start for start, _ in LONG.get(book.name, [])]) == []
+
+
+def test_the_rule_of_long_cells_counts_what_is_not_blank():
+    assert long_cells(["x = 1\n\n" * 15, "y = 1\n" * 16, "z = 1\n" * 16], ["z"]) == ["y = 1"]
 
 
 @every
 def test_code_is_python(book):
     for text in texts(book, "code"):
-        compile(
-            MAGIC.sub(lambda line: line[0][: len(line[0]) - len(line[0].lstrip())] + "pass", text), book.name, "exec"
-        )
+        compile(plain_python(text), book.name, "exec")
 
 
 @pytest.mark.parametrize("action", [["check"], ["format", "--check"]], ids=["lint", "format"])
