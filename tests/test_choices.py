@@ -36,6 +36,7 @@ from updown_lab.vision.pooling import POOLINGS
     [
         ({"encoders": "nonsense"}, r"features are some of regions, grid-pretrained-N, .*; got 'nonsense'"),
         ({"encoders": "regions,regions"}, "twice: regions, regions"),
+        ({"encoders": "oracle", "data": "photos"}, "features 'oracle' are made from true boxes"),
         ({"captioner.attention": "hard"}, r"captioner\.attention is one of soft, uniform, none; got 'hard'"),
         ({"vqa.activation": "gelu"}, r"vqa\.activation is one of gated_tanh, relu; got 'gelu'"),
         ({"vqa.attention": "soft"}, r"vqa\.attention is one of concatenated, product, uniform, none; got 'soft'"),

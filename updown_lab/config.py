@@ -89,6 +89,10 @@ class Config(Checked):
             raise ConfigError(f"features are some of {', '.join(FEATURES)} with N a number like 7; got {wrong[0]!r}")
         if len(set(self.encoders)) < len(self.encoders):
             raise ConfigError(f"encoders names a kind of features twice: {', '.join(self.encoders)}")
+        truth = [kind for kind in self.encoders if kind in ("oracle", "symbolic") and kind not in given]
+        if truth and self.data:
+            raise ConfigError(f"features {truth[0]!r} are made from true boxes, and COCO's photos have none in the "
+                              "names of Visual Genome: they are for the generated world")  # fmt: skip
 
 
 def preset(name: str) -> Config:

@@ -118,9 +118,11 @@ def test_a_chain_cannot_be_shared(tmp_path):
 
 
 def test_what_was_never_timed_is_said(tmp_path):
-    untimed = "  [0/2 stages, about 0 min left, and 2 stages of kinds not timed yet]"
-
-    assert time_left(jobs(tmp_path, {}, "ab"), 2) == untimed
+    assert time_left(jobs(tmp_path, {}, "ab"), 2) == "  [0/2 stages, 2 of kinds not timed yet]"
+    assert time_left(jobs(tmp_path, {"a0": 600}, "ab", "ac"), 2) == (
+        "  [1/4 stages, about 10 min left, 2 of kinds not timed yet]"
+    )
+    assert time_left(jobs(tmp_path, {"a0": 600}, "a"), 2) == "  [1/1 stages]"
 
 
 @pytest.mark.parametrize("name", STUDIES)

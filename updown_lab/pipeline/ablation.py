@@ -215,8 +215,8 @@ def time_left(jobs: Sequence[tuple[Plan, Stage]], workers: int) -> str:
     total = sum(lasts(stage) for _, stage in rest)
     left = max([total / workers, *(chain(plan, stage) for plan, stage in rest)])
     untimed = sum(stage.function not in took for _, stage in rest)
-    about = f"about {left / 60:.0f} min left" + (f", and {untimed} stages of kinds not timed yet" if untimed else "")
-    return f"  [{len(jobs) - len(rest)}/{len(jobs)} stages, {about}]"
+    about = [f"about {left / 60:.0f} min left"] * (left > 0) + [f"{untimed} of kinds not timed yet"] * (untimed > 0)
+    return f"  [{', '.join([f'{len(jobs) - len(rest)}/{len(jobs)} stages', *about])}]"
 
 
 def _label(setting: str, value: object) -> str:
