@@ -12,7 +12,7 @@ import torch
 from updown_lab.cli import main
 from updown_lab.config import preset, save_config
 from updown_lab.datasets.vqa import QuestionRecord, write_vqa
-from updown_lab.metrics.java import find_java
+from updown_lab.metrics.java import find_java, missing_java_message
 from updown_lab.pipeline.scoring import score_file
 
 OPTIONS = {
@@ -257,6 +257,32 @@ def test_answers_are_scored_as_the_official_evaluation_does(tmp_path, asked, cap
     scores = scores_of(capsys.readouterr().out.splitlines())
     # by hand: all agree; "two" is read as "2", nine others said so; two said red: (2 * 1/3 + 8 * 2/3) / 10 = 0.6
     assert scores == {"overall": 86.67, "yes/no": 100.0, "number": 100.0, "other": 60.0}
+
+
+def test_question_types_stand_with_their_number_of_questions_the_commonest_first(tmp_path):
+    rare = ("is", "colour", "kind", "size", "sort", "animal", "number", "room")
+    kinds, people = ["is the", "is the", *(f"what {word}" for word in rare)], ("red",) * 9 + ("blue",)
+    records = [QuestionRecord(n, 1, "?", "other", kind, "red", people) for n, kind in enumerate(kinds)]
+    write_vqa(records, tmp_path / "questions.json", tmp_path / "annotations.json")
+    said = [{"question_id": n, "answer": "red" if n else "blue"} for n in range(len(kinds))]
+
+    lines = score_file(results(tmp_path, said), None, tmp_path / "questions.json", tmp_path / "annotations.json")
+
+    told = lines[lines.index("by question type (questions):") + 1 :]
+    # by hand: one of ten said blue, which is worth 0.3; (0.3 + 1) / 2
+    assert told[0].startswith("  is the 65.00 (2); what animal 100.00 (1); what colour 100.00 (1)")
+    assert len(told) == 2 and all(len(line) <= 120 for line in told)
+    assert sum(line.count("(") for line in told) == 9
+
+
+def test_a_metric_without_a_figure_says_why(tmp_path, references, without_java):
+    path, captions = references
+    file = results(tmp_path, [{"image_id": n, "caption": text} for n, text in captions.items()])
+
+    lines = score_file(file, path, None, None)
+
+    assert [line for line in lines if "METEOR" in line] == [f"METEOR   not measured: {missing_java_message()}"]
+    assert not any("nan" in line.lower() for line in lines)
 
 
 def test_results_that_are_broken_are_named_with_file_and_entry(tmp_path, references, capsys):

@@ -207,7 +207,8 @@ def _check(root: Path, entry: Entry, file: Remote, path: Path) -> None:
             f"its line from {root / 'checksums.json'}"
         )
     if not expected:
-        print(f"{file.name}: its publisher gives no checksum; {seen[:16]}… is remembered in checksums.json", flush=True)
+        print(f"{file.name}: no checksum of its publisher is known here, so this first download is trusted; its sha256 "
+              f"{seen[:16]}… is remembered in {root / 'checksums.json'}", flush=True)  # fmt: skip
     _note(root, entry, file, sha256=seen if not kind or kind == "sha256" else pooch.file_hash(path))
 
 

@@ -131,8 +131,8 @@ def _speaking(page: Report, work: Work, findings: Findings, tables) -> None:
     for note in findings.judged(cfg.encoders[0], OBJECTIVES[0])["notes"]:
         page.text(f"Note: {note}")
     page.table(tables["grounding"], "Grounding: share of object words for which the centre of the most attended region "
-               "lies on that object (pointing), overlaps it by half (iou50), attention mass on it, and share of object "
-               "words that name something that is not there (hallucination).")  # fmt: skip
+               "lies on that object (pointing), overlaps it by half (iou50), attention on it (mass), share of object "
+               "words that name what is not there (hallucination), and of captions with such a word.")  # fmt: skip
     for objective in OBJECTIVES:
         histories = {
             kind: pd.read_csv(work.need(f"captions-{kind}-{objective}") / "history.csv") for kind in cfg.encoders
