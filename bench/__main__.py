@@ -13,7 +13,8 @@ import bench
 from updown_lab.files import read_json, write_json
 
 HELPERS = {"__main__", "harness"}
-TOPICS = sorted(item.name for item in pkgutil.iter_modules(bench.__path__) if not (item.ispkg or item.name in HELPERS))
+MODULES = (item.name for item in pkgutil.iter_modules(bench.__path__) if not (item.ispkg or item.name in HELPERS))
+TOPICS = {name.replace("_", "-"): f"bench.{name}" for name in sorted(MODULES)}
 
 
 def main() -> None:
@@ -29,7 +30,7 @@ def main() -> None:
     load = os.getloadavg()[0]
     print(f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}, load {load:.1f}")
     for topic in options.topics or TOPICS:
-        for record in importlib.import_module(f"bench.{topic}").records(options.quick):
+        for record in importlib.import_module(TOPICS[topic]).records(options.quick):
             print(record, flush=True)
             _keep(
                 Path(options.out), asdict(record) | {"topic": topic, "quick": options.quick, "load": os.getloadavg()[0]}
