@@ -4,6 +4,7 @@ import html
 import json
 import math
 
+import ipywidgets
 import numpy as np
 import pandas as pd
 import pytest
@@ -241,6 +242,9 @@ class Shell:
     ],
 )
 def test_an_output_holds_its_saved_page_if_asked(widget, monkeypatch):
+    if not hasattr(ipywidgets.VBox, "_repr_mimebundle_") and isinstance(widget(), ipywidgets.VBox):
+        pytest.skip("ipywidgets 7 displays its boxes past any MIME bundle; ipywidgets 8 does not")
+
     def shown():
         bundle = widget()._repr_mimebundle_()
         return bundle[0] if isinstance(bundle, tuple) else bundle
