@@ -6,6 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
+from updown_lab.coursework import Hint
 from updown_lab.coursework.course import STUB
 from updown_lab.coursework.sources import ANEW, Part, read_source
 
@@ -83,6 +86,13 @@ def own_package():
     finally:
         exec(ANEW, {})
         sys.modules.update({name: module for name, module in before.items() if name.split(".")[0] == "updown_lab"})
+
+
+def told(check, function) -> str:
+    """The hint that a check gives."""
+    with pytest.raises(Hint) as caught:
+        check(function)
+    return str(caught.value)
 
 
 def full(parts: list[Part]) -> dict[str, int]:
