@@ -27,8 +27,9 @@ OPTIONS = {
     "verify": (),
     "look": ("image", "--picture", "--top", "--run-folder", "--features", "--weights"),
     "describe": ("image", "--picture", "--run-folder", "--features", "--captioner", "--words", "--weights"),
-    "ask": ("image", "question", "--picture", "--run-folder"),
-    "evaluate": ("results", "--captions", "--questions", "--annotations"),
+    "ask": ("image", "question", "--picture", "--run-folder", "--demo", "--answerer", "--words", "--answers", "--weights"),
+    "answer": ("questions", "--store", "--run-folder", "--features", "--model", "--words", "--answers", "--out"),
+    "evaluate": ("results", "--captions", "--questions", "--annotations", "--out"),
     "doctor": (),
     "bundle": ("--run", "--out", "--commit"),
     "ablate": ["STUDY", "--factor", "--measure", "--seeds", "--out"],
@@ -95,13 +96,13 @@ def test_settings_are_checked_before_anything_is_written(tmp_path, capsys):
 def test_a_preset_that_does_not_exist_is_answered_with_those_that_do(tmp_path, capsys):
     said = failure(capsys, "quickstart", "--out", tmp_path / "run", "--preset", "huge")
 
-    assert said == "error: no preset called 'huge'; known: paper, tiny, photos, lesson, visual-genome"
+    assert said == "error: no preset called 'huge'; known: paper, tiny, photos, lesson, vqa-challenge, visual-genome"
 
 
 def test_a_stage_that_does_not_exist_is_answered_with_those_that_do(tmp_path, capsys):
-    said = failure(capsys, "train", "captions", "--out", tmp_path / "run")
+    said = failure(capsys, "train", "speech", "--out", tmp_path / "run")
 
-    assert "no stage 'captions'; this run has: world, trunk, detector" in said
+    assert "no stage 'speech'; this run has: world, trunk, detector" in said
     assert not (tmp_path / "run").exists()
 
 
