@@ -27,7 +27,7 @@ OPTIONS = {
     "verify": (),
     "look": ("image", "--picture", "--top", "--run-folder", "--features", "--weights"),
     "describe": ("image", "--picture", "--run-folder", "--features", "--captioner", "--words", "--weights"),
-    "ask": ("image", "question", "--picture", "--run-folder", "--demo", "--answerer", "--words", "--answers", "--weights"),
+    "ask": ("image", "question", "--picture", "--run-folder", "--demo", "--answerer", "--weights"),
     "answer": ("questions", "--store", "--run-folder", "--features", "--model", "--words", "--answers", "--out"),
     "evaluate": ("results", "--captions", "--questions", "--annotations", "--out"),
     "doctor": (),
