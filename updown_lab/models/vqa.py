@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from updown_lab.config import VqaConfig
-from updown_lab.errors import ConfigError, DataInvalid
+from updown_lab.errors import DataInvalid
 from updown_lab.models.attention import blank_padding, masked_softmax, weighted_sum
 from updown_lab.models.classifiers import TwoStreamClassifier, build_classifier
 from updown_lab.models.layers import Layer, bend_of, norm_weights, start, width_of
@@ -15,7 +15,6 @@ from updown_lab.regions import RegionBatch
 from updown_lab.text import PAD, UNKNOWN
 
 READERS = {"gru": nn.GRU, "lstm": nn.LSTM}
-ATTENTIONS = ("concatenated", "product", "uniform", "none")
 
 
 class UpDownVqa(nn.Module):
@@ -45,9 +44,6 @@ class UpDownVqa(nn.Module):
 
     def __init__(self, cfg: VqaConfig, vocabulary_size: int, answers: int, feature_dim: int):
         super().__init__()
-        for name, known in (("reader", READERS), ("attention", ATTENTIONS)):
-            if getattr(cfg, name) not in known:
-                raise ConfigError(f"no VQA {name} {getattr(cfg, name)!r}; known: {', '.join(known)}")
         hidden, width = cfg.hidden_size, width_of(cfg.activation, cfg.hidden_size)
         self.cfg, self.answers, self.feature_dim = cfg, answers, feature_dim
         self.bend = bend_of(cfg.activation)

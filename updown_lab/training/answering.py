@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from updown_lab.config import Config
+from updown_lab.choices import choices
+from updown_lab.config import Config, VqaConfig
 from updown_lab.datasets.word_vectors import answer_vectors, word_vectors
 from updown_lab.errors import ConfigError, DataMissing
 from updown_lab.models.ensemble import TextVqa, VqaEnsemble
@@ -21,7 +22,7 @@ from updown_lab.text import AnswerVocabulary, Vocabulary, pad_ids
 from updown_lab.training.loop import Batches, fit
 from updown_lab.training.losses import vqa_loss
 
-TARGETS = ("soft", "hard")
+TARGETS = choices(VqaConfig, "targets")
 
 
 class Questions:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torchvision.models.detection import FasterRCNN
 
-from updown_lab.config import Config, SelectionConfig
+from updown_lab.choices import fits
+from updown_lab.config import FEATURES, Config, SelectionConfig
 from updown_lab.errors import ConfigError
 from updown_lab.regions import Regions
 from updown_lab.vision.detector import BottomUpDetector, Detections
@@ -21,7 +22,7 @@ from updown_lab.vision.trunk import Trunk
 
 __all__ = ["KINDS", "Encoder", "OracleEncoder", "RegionEncoder", "SymbolicEncoder", "build_encoder", "grid_boxes"]
 
-KINDS = ("regions", "regions-coco", "grid-pretrained-N", "grid-detector-N", "oracle", "symbolic")
+KINDS = (*FEATURES, "regions-coco")
 
 
 class Annotated(Protocol):
@@ -84,15 +85,15 @@ def build_encoder(
     >>> build_encoder("symbolic", preset("tiny"), classes=3, attributes=2).feature_dim      # 3 + 2 + 4
     9
     """
+    if not fits(kind, KINDS):
+        raise ConfigError(f"no encoder called {kind!r}; known: {', '.join(KINDS)} with N a number like 7")
     parts = {"detector": detector, "trunk": trunk, "classes": classes, "attributes": attributes}
-    grid = re.fullmatch(r"grid-(pretrained|detector)-([1-9]\d*)", kind)
+    grid = re.fullmatch(r"grid-(pretrained|detector)-(\d+)", kind)
     if grid:
         needs = ("trunk",) if grid[1] == "pretrained" else ("detector",)
     else:
         eyes = ("detector",)
-        needs = {"regions": eyes, "regions-coco": eyes, "oracle": eyes, "symbolic": ("classes", "attributes")}.get(kind)
-    if needs is None:
-        raise ConfigError(f"no encoder called {kind!r}; known: {', '.join(KINDS)} with N a number like 7")
+        needs = {"regions": eyes, "regions-coco": eyes, "oracle": eyes, "symbolic": ("classes", "attributes")}[kind]
     missing = [name for name in needs if parts[name] is None]
     if missing:
         raise ConfigError(
@@ -113,8 +114,6 @@ class RegionEncoder:
     source = "regions"
 
     def __init__(self, detector: BottomUpDetector, cfg: SelectionConfig):
-        if cfg.boxes not in ("proposal", "regressed"):
-            raise ConfigError(f"selection.boxes is 'proposal' or 'regressed', got {cfg.boxes!r}")
         self.detector, self.cfg, self.feature_dim = detector, cfg, detector.feature_dim
 
     def encode(self, images: Sequence[Tensor], records=None) -> list[Regions]:
