@@ -77,7 +77,7 @@ def check_cider_d(function: Callable[..., float]) -> None:
     """Try ``cider_d(candidate, references, frequencies, images, ngram_counts) -> float``.
 
         10/4 sum_n mean_j exp(-(l_c - l_j)^2 / 2 sigma^2) min(g_c, g_j) . g_j / (|g_c| |g_j|)
-                                                                             Vedantam et al. 2015, on gameability; sigma = 6
+                                                          Vedantam et al. 2015, on gameability; sigma = 6
 
     Raises:
         Hint: it is not right yet.
