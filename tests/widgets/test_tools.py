@@ -196,7 +196,8 @@ def test_a_long_history_is_thinned_but_keeps_its_last_row(tmp_path):
 
 
 def test_the_stop_button_interrupts_the_training(tmp_path):
-    code = "import time\ntry:\n    print('on', flush=True); time.sleep(900)\n"
+    code = "import signal, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in a background
+    code += "try:\n    print('on', flush=True); time.sleep(900)\n"
     code += "except KeyboardInterrupt:\n    raise SystemExit(130)"
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     process.stdout.readline()
