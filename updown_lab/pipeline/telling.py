@@ -113,7 +113,8 @@ def _findings(page: Report, comparisons: pd.DataFrame) -> None:
     unclear = len(comparisons) - comparisons["holds"].sum() - against
     page.text(f"Paired differences on the same test items, 95 % bootstrap intervals: {comparisons['holds'].sum()} of "
               f"{len(comparisons)} lie above zero, {unclear} include zero (this run cannot tell), {against} lie below "
-              "(the opposite was found).")  # fmt: skip
+              "(the opposite was found). Other pictures are in these intervals, another training is not: for several "
+              "seeds there is make ablation.")  # fmt: skip
     page.table(comparisons, "Differences in points (CIDEr x 100, VQA accuracy in percent).",
                formats=dict.fromkeys(("estimate", "low", "high"), ".1f"))  # fmt: skip
     shown = comparisons.set_index("finding")
