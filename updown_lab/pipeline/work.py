@@ -165,7 +165,7 @@ def _open_store(work: Work, kind: str, wanted: dict[str, list]) -> FeatureStore:
         DataMissing: some records' pictures are not in the store; before anything is trained.
     """
     store = FeatureStore.open(work.need(f"features-{kind}") / "store")
-    absent = {split: sorted({record.image_id for record in records} - set(store.image_ids))
+    absent = {split: sorted({record.image_id for record in records if record.image_id not in store})
               for split, records in wanted.items()}  # fmt: skip
     if any(absent.values()):
         counts = ", ".join(f"{len(ids):,} of {split}" for split, ids in absent.items() if ids)
